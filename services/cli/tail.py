@@ -1,0 +1,69 @@
+"""Any subject, decoded, one JSON line a message."""
+
+import asyncio
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf import descriptor_pool, json_format, message_factory
+from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
+
+from flotilla.v1 import bus_pb2, event_pb2, job_pb2, metrics_pb2
+from services.cli.settings import OperatorSettings
+from services.kit import bus, subjects
+from services.kit.bus import TYPE_HEADER
+
+# Importing them registers their messages, which headers name.
+CONTRACT = (bus_pb2, event_pb2, job_pb2, metrics_pb2)
+QUEUE_LIMIT = 10_000  # messages; more are dropped, and the end says how many
+
+
+def decode(message: Msg, *, raw: bool) -> dict[str, Any]:
+    headers = dict(message.headers or {})
+    kind = headers.pop(TYPE_HEADER, "")
+    line: dict[str, Any] = {
+        "received": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "subject": message.subject,
+        "type": kind,
+        "headers": headers,
+    }
+    if raw:
+        return {**line, "payload": base64.b64encode(message.data).decode()}
+    try:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(kind)
+        payload = message_factory.GetMessageClass(descriptor).FromString(message.data)
+    except (KeyError, DecodeError) as error:
+        return {**line, "problem": str(error), "payload": base64.b64encode(message.data).decode()}
+    body = json_format.MessageToDict(payload, preserving_proto_field_name=True)
+    return {**line, "message": body}
+
+
+async def tail(settings: OperatorSettings, subject: str, *, count: int | None, raw: bool) -> int:
+    """Print until `count` messages came, for ever without."""
+    full = subject if subject.startswith(f"{subjects.PREFIX}.") else f"{subjects.PREFIX}.{subject}"
+    queue: asyncio.Queue[Msg] = asyncio.Queue(QUEUE_LIMIT)
+    dropped = 0
+
+    async def keep(message: Msg) -> None:
+        nonlocal dropped
+        try:
+            queue.put_nowait(message)
+        except asyncio.QueueFull:
+            dropped += 1
+
+    user, password = subjects.User.OPERATOR, settings.nats_operator_password
+    async with (
+        bus.connect(settings, user, password, name="tail") as connection,
+        connection.subscribed(full, keep),
+    ):
+        printed = 0
+        while count is None or printed < count:
+            line = decode(await queue.get(), raw=raw)
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+            printed += 1
+            if dropped:
+                print(json.dumps({"problem": f"{dropped} messages dropped: too many"}), flush=True)
+                dropped = 0
+    return 0

@@ -1,0 +1,78 @@
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from services.gateway import console, history, install, problems, sockets
+from services.gateway.guard import Authentication, check_route
+from services.gateway.observe import observed
+from services.gateway.runtime import Runtime
+from services.gateway.servers import ServerController
+from services.gateway.sessions import SessionController
+
+API = "/api/v1"
+MAX_BODY = 1024 * 1024  # bytes
+
+
+def provide_runtime(state: State) -> Runtime:
+    runtime: Runtime = state.runtime
+    return runtime
+
+
+def create_app(runtime: Runtime | None) -> Litestar:
+    """The gateway's application; without a runtime, only good for its OpenAPI document."""
+    api = Router(
+        path=API,
+        route_handlers=[
+            SessionController,
+            ServerController,
+            sockets.TicketController,
+            history.historical,
+            install.bootstrap,
+            sockets.fleet_realtime,
+            sockets.vps_realtime,
+        ],
+        middleware=[DefineMiddleware(Authentication, exclude_from_auth_key="public")],
+        guards=[check_route],
+    )
+    return Litestar(
+        route_handlers=[
+            api,
+            console.healthz,
+            console.readyz,
+            console.metrics,
+            console.install_script,
+            console.console,
+        ],
+        dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
+        exception_handlers=problems.HANDLERS,
+        middleware=[observed],
+        openapi_config=OpenAPIConfig(
+            title="Flotilla",
+            version="1",
+            description="The API of the Flotilla console.",
+            path=API,
+            render_plugins=[
+                SwaggerRenderPlugin(
+                    path="/docs",
+                    js_url="/vendor/swagger-ui/swagger-ui-bundle.js",
+                    css_url="/vendor/swagger-ui/swagger-ui.css",
+                    standalone_preset_js_url="/vendor/swagger-ui/swagger-ui-standalone-preset.js",
+                ),
+                JsonRenderPlugin(path="/openapi.json"),
+            ],
+            components=Components(
+                security_schemes={
+                    "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+                }
+            ),
+            security=[{"token": []}],
+            use_handler_docstrings=True,
+        ),
+        state=State({"runtime": runtime}),
+        request_max_body_size=MAX_BODY,
+        logging_config=None,
+    )

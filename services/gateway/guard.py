@@ -1,0 +1,98 @@
+"""Who is asking, and whether the route's action is theirs.
+
+Every route names its action in `opt`, or says it is public; one that does
+neither is refused, so that forgetting a rule never opens a door.
+"""
+
+from typing import Any
+
+import structlog
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+
+from services.gateway import errors
+from services.gateway.credentials import Claims, read_token
+from services.gateway.runtime import Runtime
+from services.gateway.store import accounts, fleet
+from services.kit import database
+from services.kit.access import Action, Actor, allow, needs_object
+
+audit = structlog.get_logger("audit")
+
+ACTION = "action"
+PUBLIC = "public"
+SCHEME = "bearer "
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+AuthedRequest = Request[Actor, Claims, Any]
+
+
+class Authentication(AbstractAuthenticationMiddleware):
+    async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
+        """The actor behind the bearer token; None where there is none."""
+        header = connection.headers.get("authorization", "")
+        runtime: Runtime = connection.app.state.runtime
+        claims = None
+        if header[: len(SCHEME)].lower() == SCHEME:
+            claims = read_token(runtime.settings.token_secret, header[len(SCHEME) :])
+        actor = None if claims is None else await actor_of(runtime, claims)
+        return AuthenticationResult(user=actor, auth=claims)
+
+
+async def actor_of(runtime: Runtime, claims: Claims) -> Actor | None:
+    """None once the session ended or the account was disabled."""
+    async with database.transaction(runtime.pool) as connection:
+        user = await accounts.user_of_session(
+            connection, session_id=claims.session_id, user_id=claims.user_id
+        )
+    if user is None:
+        return None
+    return Actor(user.id, user.username, user.role, claims.session_id)
+
+
+def check_route(connection: Connection, handler: BaseRouteHandler) -> None:
+    if handler.opt.get(PUBLIC) or handler.opt.get("exclude_from_auth"):
+        return
+    actor: Actor | None = connection.scope.get("user")
+    if actor is None:
+        refused(connection, "anonymous", handler.opt.get(ACTION), "no valid access token")
+        raise errors.unauthenticated("Log in again: the access token is missing or has expired.")
+    action = handler.opt.get(ACTION)
+    if not isinstance(action, Action):
+        raise errors.forbidden()
+    # Where the action is on an object, `owned` decides once the object is known.
+    if not needs_object(action) and not allow(actor, action):
+        refused(connection, f"user:{actor.id}", action, "not allowed")
+        raise errors.forbidden()
+
+
+def owned(request: AuthedRequest, vps: fleet.Vps | None) -> fleet.Vps:
+    """The server, if the route's action on it is the actor's.
+
+    Raises:
+        RequestError: 404, the same for absent and for somebody else's.
+    """
+    action = request.route_handler.opt[ACTION]
+    if vps is None:
+        raise errors.not_found()
+    if not allow(request.user, action, vps.user_id):
+        refused(request, f"user:{request.user.id}", action, "not the owner", object_id=str(vps.id))
+        raise errors.not_found()
+    return vps
+
+
+def refused(
+    connection: Connection, actor: str, action: object, reason: str, *, object_id: str = ""
+) -> None:
+    """One line for the audit trail."""
+    audit.warning(
+        "refused",
+        actor=actor,
+        action=str(action),
+        object=object_id,
+        path=connection.url.path,
+        reason=reason,
+        peer=connection.client.host if connection.client else "",
+    )

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "placeholder replaced below" >&2

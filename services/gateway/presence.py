@@ -1,0 +1,97 @@
+"""Which servers are online: what edges say, and when data last came."""
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from flotilla.v1.bus_pb2 import Presence
+from services.kit import bus, subjects
+from services.kit.errors import PoisonError
+
+log = structlog.get_logger(__name__)
+
+EDGE_SILENCE = 15.0  # seconds without its beat after which an edge counts as gone
+MIN_SILENCE = 10.0  # seconds without data before a server is stale, at the least
+MISSED_REPORTS = 3  # reports missed before a server is stale
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    ONLINE = "online"
+    STALE = "stale"
+    OFFLINE = "offline"
+
+
+def judge(
+    *,
+    enrolled: bool,
+    connected_for: float | None,
+    sample_age: float | None,
+    report_interval: float,
+) -> Status:
+    """All in seconds; `connected_for` is None while no live edge holds the agent."""
+    if not enrolled:
+        return Status.PENDING
+    if connected_for is None:
+        return Status.OFFLINE
+    silence = connected_for if sample_age is None else min(sample_age, connected_for)
+    if silence > max(MIN_SILENCE, MISSED_REPORTS * report_interval):
+        return Status.STALE
+    return Status.ONLINE
+
+
+@dataclass(slots=True)
+class _Held:
+    edge_id: str
+    since: float  # monotonic
+    changed_at_unix_ms: int
+
+
+class PresenceBoard:
+    """The `presence` and `edges` buckets, kept in memory."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+        self._edges: dict[str, float] = {}
+
+    async def follow_agents(self, connection: bus.Bus) -> None:
+        async for entry in connection.watch(subjects.Bucket.PRESENCE):
+            if entry is not None:
+                self._apply(entry)
+
+    async def follow_edges(self, connection: bus.Bus) -> None:
+        async for entry in connection.watch(subjects.Bucket.EDGES):
+            if entry is None:
+                continue
+            if entry.value is None:
+                self._edges.pop(entry.key, None)
+            else:
+                self._edges[entry.key] = time.monotonic()
+
+    def _apply(self, entry: bus.Entry) -> None:
+        try:
+            presence = None if entry.value is None else bus.decode(entry.value, Presence)
+        except PoisonError:
+            log.warning("presence_unreadable", vps_id=entry.key)
+            return
+        if presence is None or not presence.connected:
+            self._held.pop(entry.key, None)
+            return
+        known = self._held.get(entry.key)
+        if known is None or known.changed_at_unix_ms != presence.changed_at_unix_ms:
+            age = time.time() - presence.changed_at_unix_ms / 1000
+            self._held[entry.key] = _Held(
+                presence.edge_id, time.monotonic() - max(age, 0.0), presence.changed_at_unix_ms
+            )
+
+    def connected_for(self, vps_id: str, now: float) -> float | None:
+        """Seconds (monotonic `now`) that a live edge has held this agent; None if none does."""
+        held = self._held.get(vps_id)
+        if held is None:
+            return None
+        beat = self._edges.get(held.edge_id)
+        if beat is None or now - beat > EDGE_SILENCE:
+            return None
+        return now - held.since

@@ -1,0 +1,109 @@
+"""Between the contract's messages, the database's JSON and the API's types."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flotilla.v1 import agent_pb2, bus_pb2
+from services.gateway import schemas
+from services.gateway.live import Server
+from services.gateway.presence import Status
+from services.gateway.store import fleet
+
+_FILES = {
+    agent_pb2.Powers.FILE_ACCESS_READ: "read",
+    agent_pb2.Powers.FILE_ACCESS_WRITE: "write",
+}
+_DOCKER = {
+    agent_pb2.Powers.DOCKER_ACCESS_READ: "read",
+    agent_pb2.Powers.DOCKER_ACCESS_ACTIONS: "actions",
+}
+
+
+def metadata(facts: agent_pb2.HostFacts, powers: agent_pb2.Powers) -> dict[str, Any]:
+    """What `vps.metadata` keeps of what an agent tells of its host."""
+    return {
+        "facts": {
+            "hostname": facts.hostname,
+            "os_id": facts.os_id,
+            "os_name": facts.os_name,
+            "kernel": facts.kernel,
+            "architecture": facts.architecture,
+            "cpu_model": facts.cpu_model,
+            "cpu_count": facts.cpu_count,
+            "memory_total": facts.memory_total_bytes,
+            "virtualization": facts.virtualization,
+            "boot_time": datetime.fromtimestamp(facts.boot_time_unix_s, UTC).isoformat(),
+            "ip_addresses": list(facts.ip_addresses),
+            "agent_version": facts.agent_version,
+        },
+        "powers": {
+            "shell": powers.shell,
+            "commands": powers.commands,
+            "files": _FILES.get(powers.files, "off"),
+            "docker": _DOCKER.get(powers.docker, "off"),
+            "file_roots": list(powers.file_roots),
+        },
+    }
+
+
+def agent_record(vps: fleet.Vps) -> bus_pb2.AgentRecord:
+    return bus_pb2.AgentRecord(
+        vps_id=str(vps.id),
+        public_key=vps.agent_public_key or b"",
+        enabled=True,
+        config=_config(vps),
+    )
+
+
+def _config(vps: fleet.Vps) -> agent_pb2.AgentConfig:
+    config = agent_pb2.AgentConfig(revision=vps.config_revision)
+    settings = vps.agent_config
+    if (interval := settings.get("report_interval_seconds")) is not None:
+        config.report_interval_ms = round(interval * 1000)
+    if (level := settings.get("log_level")) is not None:
+        config.log_level = agent_pb2.LogLevel.Value(f"LOG_LEVEL_{level.upper()}")
+    if (docker := settings.get("docker_enabled")) is not None:
+        config.docker_enabled = docker
+    if (disabled := settings.get("disabled_collectors")) is not None:
+        config.disabled_collectors.collectors.extend(
+            agent_pb2.Collector.Value(f"COLLECTOR_{name.upper()}") for name in disabled
+        )
+    return config
+
+
+def vps_fields(vps: fleet.Vps, server: Server | None, *, with_detail: bool) -> dict[str, Any]:
+    """The fields of `schemas.Vps`, JSON-ready."""
+    latest = None if server is None else server.fields(str(vps.id))
+    if latest is not None and with_detail and server is not None:
+        latest = {**latest, "detail": server.detail()}
+    seen = [t for t in (vps.last_seen_at, None if server is None else server.time) if t is not None]
+    settings = vps.agent_config
+    return {
+        "id": vps.id,
+        "name": vps.name,
+        "status": Status.PENDING if server is None else server.status,
+        "last_seen": max(seen, default=None),
+        "ip_address": vps.ip_address,
+        "os_type": vps.os_type,
+        "created_at": vps.created_at,
+        "updated_at": vps.updated_at,
+        "facts": vps.metadata.get("facts"),
+        "powers": vps.metadata.get("powers"),
+        "agent_config": {
+            "revision": vps.config_revision,
+            "report_interval_seconds": settings.get("report_interval_seconds"),
+            "log_level": settings.get("log_level"),
+            "docker_enabled": settings.get("docker_enabled"),
+            "disabled_collectors": settings.get("disabled_collectors"),
+        },
+        "latest": latest,
+    }
+
+
+def settings_json(settings: schemas.AgentSettings) -> dict[str, Any]:
+    return {
+        "report_interval_seconds": settings.report_interval_seconds,
+        "log_level": settings.log_level,
+        "docker_enabled": settings.docker_enabled,
+        "disabled_collectors": settings.disabled_collectors,
+    }

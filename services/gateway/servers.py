@@ -1,0 +1,140 @@
+"""Servers: list, add, change, remove."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import structlog
+from litestar import Controller, delete, get, patch, post
+from litestar.params import Parameter
+
+from services.gateway import agents, errors, install, records
+from services.gateway.credentials import hash_secret, new_secret
+from services.gateway.guard import ACTION, AuthedRequest, owned
+from services.gateway.runtime import Runtime
+from services.gateway.schemas import Enrolment, NewVps, Vps, VpsCreate, VpsPage, VpsUpdate
+from services.gateway.store import fleet
+from services.kit import database, subjects
+from services.kit.access import Action, Actor, Role
+
+audit = structlog.get_logger("audit")
+
+TOKEN_LIFETIME = timedelta(minutes=10)
+MAX_PAGE = 1_000
+
+
+class ServerController(Controller):
+    path = "/vps"
+    tags = ("Servers",)
+
+    @get(
+        operation_id="listVps",
+        summary="Servers, by name",
+        opt={ACTION: Action.FLEET_READ},
+    )
+    async def list(
+        self,
+        request: AuthedRequest,
+        runtime: Runtime,
+        search: Annotated[str, Parameter(max_length=100)] = "",
+        limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE)] = 200,
+        offset: Annotated[int, Parameter(ge=0)] = 0,
+    ) -> VpsPage:
+        async with database.transaction(runtime.pool) as connection:
+            items, total = await fleet.page(
+                connection,
+                owner_id=owner_filter(request.user),
+                search=search,
+                limit=limit,
+                offset=offset,
+            )
+        return VpsPage([_view(runtime, vps) for vps in items], total)
+
+    @post(
+        operation_id="createVps",
+        summary="Add a server and get its install line",
+        opt={ACTION: Action.VPS_CREATE},
+    )
+    async def create(self, request: AuthedRequest, data: VpsCreate, runtime: Runtime) -> NewVps:
+        async with database.transaction(runtime.pool) as connection:
+            vps = await fleet.insert(connection, user_id=request.user.id, name=data.name)
+            enrolment = await _enrolment(runtime, connection, vps.id)
+        await runtime.refresh_fleet()
+        audit.info("vps_created", actor=f"user:{request.user.id}", vps_id=str(vps.id))
+        fields = records.vps_fields(vps, None, with_detail=False)
+        return msgspec.convert({**fields, "enrolment": enrolment}, NewVps)
+
+    @get(
+        "/{vps_id:uuid}", operation_id="getVps", summary="One server", opt={ACTION: Action.VPS_READ}
+    )
+    async def get(self, request: AuthedRequest, vps_id: UUID, runtime: Runtime) -> Vps:
+        async with database.transaction(runtime.pool) as connection:
+            vps = owned(request, await fleet.get(connection, vps_id=vps_id))
+        return _view(runtime, vps, with_detail=True)
+
+    @patch(
+        "/{vps_id:uuid}",
+        operation_id="updateVps",
+        summary="Rename a server, or set up its agent live",
+        opt={ACTION: Action.VPS_UPDATE},
+    )
+    async def update(
+        self, request: AuthedRequest, vps_id: UUID, data: VpsUpdate, runtime: Runtime
+    ) -> Vps:
+        config = None if data.agent_config is None else records.settings_json(data.agent_config)
+        async with database.transaction(runtime.pool) as connection:
+            owned(request, await fleet.get(connection, vps_id=vps_id))
+            vps = await fleet.update(connection, vps_id=vps_id, name=data.name, agent_config=config)
+            if vps is None:
+                raise errors.not_found()
+            if config is not None:
+                # Before the commit: what cannot be pushed is not said to be set.
+                await agents.publish_record(runtime.bus, vps)
+        audit.info("vps_updated", actor=f"user:{request.user.id}", vps_id=str(vps_id))
+        return _view(runtime, vps, with_detail=True)
+
+    @delete(
+        "/{vps_id:uuid}",
+        operation_id="deleteVps",
+        summary="Remove a server, its agent's access and its history",
+        opt={ACTION: Action.VPS_DELETE},
+    )
+    async def delete(self, request: AuthedRequest, vps_id: UUID, runtime: Runtime) -> None:
+        async with database.transaction(runtime.pool) as connection:
+            owned(request, await fleet.get(connection, vps_id=vps_id))
+            await fleet.delete(connection, vps_id=vps_id)
+            await runtime.bus.delete(subjects.Bucket.AGENTS, str(vps_id))
+        await runtime.refresh_fleet()
+        audit.info("vps_deleted", actor=f"user:{request.user.id}", vps_id=str(vps_id))
+
+    @post(
+        "/{vps_id:uuid}/enrolment",
+        operation_id="renewEnrolment",
+        summary="A new install line; an unused earlier one is dead",
+        opt={ACTION: Action.VPS_ENROL},
+    )
+    async def renew(self, request: AuthedRequest, vps_id: UUID, runtime: Runtime) -> Enrolment:
+        async with database.transaction(runtime.pool) as connection:
+            owned(request, await fleet.get(connection, vps_id=vps_id))
+            enrolment = await _enrolment(runtime, connection, vps_id)
+        audit.info("enrolment_renewed", actor=f"user:{request.user.id}", vps_id=str(vps_id))
+        return enrolment
+
+
+def owner_filter(actor: Actor) -> UUID | None:
+    """Whose servers the actor sees; None for everybody's."""
+    return None if actor.role is Role.ADMIN else actor.id
+
+
+async def _enrolment(runtime: Runtime, connection: database.Connection, vps_id: UUID) -> Enrolment:
+    token = new_secret()
+    expires_at = await fleet.put_token(
+        connection, vps_id=vps_id, token_hash=hash_secret(token), lifetime=TOKEN_LIFETIME
+    )
+    return Enrolment(token, expires_at, install.command(runtime, token))
+
+
+def _view(runtime: Runtime, vps: fleet.Vps, *, with_detail: bool = False) -> Vps:
+    server = runtime.live.servers.get(str(vps.id))
+    return msgspec.convert(records.vps_fields(vps, server, with_detail=with_detail), Vps)

@@ -1,0 +1,156 @@
+"""Live data over WebSockets, each opened with a one-time ticket."""
+
+import asyncio
+import re
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from litestar import Controller, WebSocket, post, websocket
+from litestar.exceptions import WebSocketDisconnect
+
+from services.gateway import errors
+from services.gateway.credentials import Claims, hash_secret, new_secret
+from services.gateway.guard import ACTION, PUBLIC, AuthedRequest, actor_of, refused
+from services.gateway.live import Viewer
+from services.gateway.runtime import Runtime
+from services.gateway.schemas import Ticket, TicketRequest
+from services.gateway.store import accounts, fleet
+from services.kit import database
+from services.kit.access import Action, Actor, allow
+
+TICKET_LIFETIME = timedelta(seconds=30)
+RECHECK = 60.0  # seconds between looks at whether the session still stands
+SEND_TIMEOUT = 30.0  # seconds before a screen that takes nothing is given up
+FLEET = "fleet/realtime"
+_VPS = re.compile(r"vps/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/metrics/realtime")
+
+Socket = WebSocket[Any, Any, Any]
+
+
+class TicketController(Controller):
+    path = "/ws-tickets"
+    tags = ("Live data",)
+
+    @post(
+        operation_id="createTicket",
+        summary="A ticket that opens one WebSocket, once, within 30 s",
+        opt={ACTION: Action.FLEET_READ},
+    )
+    async def create(self, request: AuthedRequest, data: TicketRequest, runtime: Runtime) -> Ticket:
+        resource = data.resource.strip("/").removeprefix("api/v1/")
+        match = _VPS.fullmatch(resource)
+        if resource != FLEET and match is None:
+            raise errors.invalid(f"`resource` is `{FLEET}` or `vps/<id>/metrics/realtime`.")
+        secret = new_secret()
+        async with database.transaction(runtime.pool) as connection:
+            if match is not None:
+                vps = await fleet.get(connection, vps_id=UUID(match[1]))
+                if vps is None or not allow(request.user, Action.VPS_READ, vps.user_id):
+                    raise errors.not_found()
+            expires_at = await accounts.insert_ticket(
+                connection,
+                secret_hash=hash_secret(secret),
+                user_id=request.user.id,
+                session_id=request.user.session_id,
+                resource=resource,
+                lifetime=TICKET_LIFETIME,
+            )
+        return Ticket(secret, expires_at)
+
+
+@websocket("/fleet/realtime", opt={PUBLIC: True})
+async def fleet_realtime(socket: Socket, runtime: Runtime) -> None:
+    claims, actor = await _admit(socket, runtime, FLEET, Action.FLEET_READ)
+
+    def visible(vps_id: str) -> bool:
+        server = runtime.live.servers.get(vps_id)
+        return server is not None and allow(actor, Action.VPS_READ, server.owner_id)
+
+    with runtime.live.viewing(visible, with_detail=False) as viewer:
+        await _relay(socket, runtime, claims, viewer)
+
+
+@websocket("/vps/{vps_id:uuid}/metrics/realtime", opt={PUBLIC: True})
+async def vps_realtime(socket: Socket, vps_id: UUID, runtime: Runtime) -> None:
+    wanted = str(vps_id)
+    server = runtime.live.servers.get(wanted)
+    owner_id = None if server is None else server.owner_id
+    claims, _ = await _admit(
+        socket, runtime, f"vps/{wanted}/metrics/realtime", Action.VPS_READ, owner_id
+    )
+    with runtime.live.viewing(lambda vps: vps == wanted, with_detail=True) as viewer:
+        await _relay(socket, runtime, claims, viewer)
+
+
+async def _admit(
+    socket: Socket,
+    runtime: Runtime,
+    resource: str,
+    action: Action,
+    owner_id: UUID | None = None,
+) -> tuple[Claims, Actor]:
+    """Take the ticket and accept, or refuse before the upgrade.
+
+    Raises:
+        RequestError: foreign origin, or no ticket for this.
+    """
+    origin = socket.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != socket.headers.get("host", ""):
+        refused(socket, "anonymous", action, "foreign origin")
+        raise errors.forbidden()
+    ticket = socket.query_params.get("ticket", "")
+    taken = None
+    if ticket:
+        async with database.transaction(runtime.pool) as connection:
+            taken = await accounts.take_ticket(
+                connection, secret_hash=hash_secret(ticket), resource=resource
+            )
+    claims = None if taken is None else Claims(session_id=taken[0], user_id=taken[1])
+    actor = None if claims is None else await actor_of(runtime, claims)
+    if claims is None or actor is None or not allow(actor, action, owner_id):
+        refused(socket, "anonymous", action, "no ticket for this")
+        raise errors.unauthenticated("Ask for a new ticket.")
+    await socket.accept()
+    return claims, actor
+
+
+async def _relay(socket: Socket, runtime: Runtime, claims: Claims, viewer: Viewer) -> None:
+    """Send what arrives until the screen leaves or its session ends."""
+    tasks = [
+        asyncio.create_task(_send(socket, viewer)),
+        asyncio.create_task(_receive(socket)),
+        asyncio.create_task(_watch_session(runtime, claims)),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code=4401 if tasks[2].done() and not tasks[2].cancelled() else 1000)
+
+
+async def _send(socket: Socket, viewer: Viewer) -> None:
+    with suppress(WebSocketDisconnect, TimeoutError):
+        while True:
+            for message in await viewer.collect():
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await socket.send_text(message.decode())
+
+
+async def _receive(socket: Socket) -> None:
+    # Screens have nothing to say; this notices when they leave.
+    with suppress(WebSocketDisconnect):
+        while True:
+            await socket.receive_data("text")
+
+
+async def _watch_session(runtime: Runtime, claims: Claims) -> None:
+    while True:
+        await asyncio.sleep(RECHECK)
+        if await actor_of(runtime, claims) is None:
+            return

@@ -1,0 +1,127 @@
+"""From a received batch to a stored message: checks, clock, publish, outcome."""
+
+import math
+import time
+from collections.abc import Iterable
+
+import structlog
+from prometheus_client import Counter
+
+from flotilla.v1.agent_pb2 import BatchAck
+from flotilla.v1.docker_pb2 import DockerInfoBatch
+from flotilla.v1.metrics_pb2 import (
+    BatchHeader,
+    GenericMetricsBatch,
+    PerformanceSnapshot,
+    PerformanceSnapshotBatch,
+)
+from services.ingest import clock
+from services.ingest.errors import IntakeError, Reason
+from services.kit import subjects
+from services.kit.bus import Bus
+from services.kit.errors import TransientError
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH_BYTES = 512 * 1024
+MAX_BATCH_ITEMS = 1_000
+MAX_PARTS = 1_024  # cores, mounts, interfaces … of one host
+MAX_NAME_LENGTH = 512  # characters
+RETRY_AFTER_MS = 5_000
+
+BATCHES = Counter("flotilla_edge_batches_total", "Batches from agents", ["kind", "outcome"])
+SNAPSHOTS = Counter("flotilla_edge_snapshots_total", "Items of accepted batches", ["kind"])
+BYTES = Counter("flotilla_edge_batch_bytes_total", "Bytes of accepted batches", ["kind"])
+CLOCK_CORRECTED = Counter("flotilla_edge_clock_corrected_total", "Batches with a wrong clock")
+
+Batch = PerformanceSnapshotBatch | DockerInfoBatch | GenericMetricsBatch
+
+
+async def take(bus: Bus, vps_id: str, kind: str, batch: Batch) -> BatchAck:
+    """Check a batch and store it; the acknowledgement to send.
+
+    Raises:
+        IntakeError: it is malformed, too large, or another agent's.
+    """
+    try:
+        _check(vps_id, batch)
+    except IntakeError:
+        BATCHES.labels(kind, "refused").inc()
+        raise
+    header = batch.header
+    received = time.time_ns() // 1_000_000
+    if not isinstance(batch, GenericMetricsBatch) and clock.correct(batch, received):
+        CLOCK_CORRECTED.inc()
+        log.warning("clock_corrected", vps_id=vps_id, off_by_ms=received - header.sent_at_unix_ms)
+    ack = BatchAck(epoch=header.epoch, sequences=[header.sequence])
+    subject = getattr(subjects, kind)(vps_id)
+    try:
+        await bus.store(subject, batch, msg_id=f"{vps_id}.{header.epoch}.{header.sequence}")
+    except TransientError as error:
+        BATCHES.labels(kind, "postponed").inc()
+        log.warning("batch_postponed", vps_id=vps_id, error=str(error))
+        ack.outcome = BatchAck.OUTCOME_RETRY
+        ack.retry_after_ms = RETRY_AFTER_MS
+        return ack
+    BATCHES.labels(kind, "accepted").inc()
+    SNAPSHOTS.labels(kind).inc(_length(batch))
+    BYTES.labels(kind).inc(batch.ByteSize())
+    ack.outcome = BatchAck.OUTCOME_ACCEPTED
+    return ack
+
+
+def refusal(header: BatchHeader, error: IntakeError) -> BatchAck:
+    return BatchAck(
+        epoch=header.epoch,
+        sequences=[header.sequence],
+        outcome=BatchAck.OUTCOME_REFUSED,
+        reason=str(error),
+    )
+
+
+def _length(batch: Batch) -> int:
+    return len(batch.metrics if isinstance(batch, GenericMetricsBatch) else batch.snapshots)
+
+
+def _check(vps_id: str, batch: Batch) -> None:
+    header = batch.header
+    if header.vps_id != vps_id:
+        raise IntakeError(Reason.IDENTITY, "the batch names another server")
+    if not (header.epoch.isalnum() and header.epoch.isascii() and len(header.epoch) <= 64):
+        raise IntakeError(Reason.MALFORMED, "the batch has no usable epoch")
+    if header.sequence == 0:
+        raise IntakeError(Reason.MALFORMED, "the batch has no sequence")
+    if not 1 <= _length(batch) <= MAX_BATCH_ITEMS:
+        raise IntakeError(Reason.OVERSIZED, f"a batch has 1 to {MAX_BATCH_ITEMS} items")
+    if batch.ByteSize() > MAX_BATCH_BYTES:
+        raise IntakeError(Reason.OVERSIZED, f"a batch has at most {MAX_BATCH_BYTES} bytes")
+    if isinstance(batch, PerformanceSnapshotBatch):
+        for snapshot in batch.snapshots:
+            _check_snapshot(snapshot)
+
+
+def _check_snapshot(snapshot: PerformanceSnapshot) -> None:
+    for field, value in snapshot.ListFields():
+        if field.type == field.TYPE_FLOAT:
+            _check_finite(value if field.is_repeated else (value,))
+        if field.is_repeated:
+            if len(value) > MAX_PARTS:
+                raise IntakeError(Reason.OVERSIZED, f"{field.name} has over {MAX_PARTS} parts")
+            if field.type == field.TYPE_MESSAGE:
+                for part in value:
+                    _check_part(part.ListFields())
+
+
+def _check_part(fields: Iterable[tuple[object, object]]) -> None:
+    for _, value in fields:
+        if isinstance(value, float):
+            _check_finite((value,))
+        elif isinstance(value, str) and (len(value) > MAX_NAME_LENGTH or "\0" in value):
+            raise IntakeError(Reason.MALFORMED, "a name is too long or has a NUL")
+        elif isinstance(value, int) and value >= 1 << 63:
+            raise IntakeError(Reason.MALFORMED, "a number is out of range")
+
+
+def _check_finite(numbers: Iterable[float]) -> None:
+    if not all(map(math.isfinite, numbers)):
+        raise IntakeError(Reason.MALFORMED, "a number is not finite")

@@ -1,0 +1,46 @@
+"""From a batch on the bus to rows for the database."""
+
+import json
+from collections.abc import Iterator
+from uuid import UUID
+
+from flotilla.v1.metrics_pb2 import PerformanceSnapshotBatch
+from services.kit import sample
+
+COLUMNS = (
+    "time",
+    "vps_id",
+    *(metric.name for metric in sample.METRICS),
+    "clock_corrected",
+    "detail",
+)
+TYPES = {
+    **dict.fromkeys((metric.name for metric in sample.METRICS), "float4"),
+    **dict.fromkeys(
+        (
+            *("mem_used", "mem_total", "mem_cached", "swap_used", "swap_total"),
+            *("disk_used", "disk_total", "net_rx_total", "net_tx_total", "uptime"),
+        ),
+        "int8",
+    ),
+    **dict.fromkeys(("tcp_connections", "udp_connections", "processes"), "int4"),
+    "time": "timestamptz",
+    "vps_id": "uuid",
+    "clock_corrected": "bool",
+    "detail": "jsonb",
+}
+
+Row = tuple[object, ...]
+
+
+def performance_rows(vps_id: UUID, batch: PerformanceSnapshotBatch) -> Iterator[Row]:
+    """One row a snapshot, in the order of `COLUMNS`."""
+    for snapshot in batch.snapshots:
+        detail = sample.detail(snapshot)
+        yield (
+            sample.measured_at(snapshot),
+            vps_id,
+            *sample.values(snapshot).values(),
+            snapshot.clock_corrected,
+            json.dumps(detail, separators=(",", ":")) if detail else None,
+        )

@@ -1,0 +1,209 @@
+"""One agent's stream, from challenge to end."""
+
+import asyncio
+import secrets
+import time
+from typing import Any, Protocol
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
+
+from flotilla.v1.agent_pb2 import (
+    AgentChallenge,
+    AgentConfig,
+    AgentHandshake,
+    BatchAck,
+    Heartbeat,
+    MessageToAgent,
+    MessageToServer,
+    ServerHandshakeAck,
+)
+from flotilla.v1.bus_pb2 import AgentRecord, BatchesDurable
+from services.ingest import intake
+from services.ingest.directory import signed_by
+from services.ingest.errors import IntakeError, Reason
+from services.kit import bus, subjects
+from services.kit.errors import PoisonError
+
+log = structlog.get_logger(__name__)
+
+HANDSHAKE_TIMEOUT = 10.0  # seconds
+SILENCE_LIMIT = 60.0  # seconds without a word before a stream is given up
+OUTBOUND_LIMIT = 256  # messages waiting for a slow agent
+STREAM_CONTEXT = b"flotilla-stream-v1\0"
+BATCHES = ("performance", "docker", "generic")
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+class Host(Protocol):
+    """What a stream needs of the edge that holds it."""
+
+    bus: bus.Bus
+
+    def record_of(self, vps_id: str) -> AgentRecord | None: ...
+
+    async def opened(self, stream: "AgentStream") -> None: ...
+
+    async def closed(self, stream: "AgentStream", reason: str) -> None: ...
+
+
+class AgentStream:
+    def __init__(self, host: Host, context: Context, peer: str) -> None:
+        self.vps_id = ""
+        self.peer = peer
+        self.handshake = AgentHandshake()
+        self.announced_revision: int | None = None  # of the presence key
+        self.heard_at = time.monotonic()
+        self._host = host
+        self._context = context
+        self._outbound: asyncio.Queue[MessageToAgent] = asyncio.Queue(OUTBOUND_LIMIT)
+        self._ended: asyncio.Future[IntakeError] = asyncio.get_running_loop().create_future()
+        self._heartbeats = 0
+
+    async def run(self) -> None:
+        """Serve the stream until the agent ends it.
+
+        Raises:
+            IntakeError: the server ends it, and why.
+        """
+        record = await self._authenticate()
+        reason = "the agent closed the stream"
+        try:
+            async with self._host.bus.subscribed(subjects.agent_all(self.vps_id), self._on_bus):
+                await self._host.opened(self)
+                ack = ServerHandshakeAck(
+                    result=ServerHandshakeAck.RESULT_ACCEPTED, agent_id=self.vps_id
+                )
+                ack.config.CopyFrom(record.config)
+                self.send(MessageToAgent(handshake_ack=ack))
+                await self._converse()
+        except IntakeError as error:
+            reason = str(error)
+            raise
+        except asyncio.CancelledError:
+            reason = "the connection was lost"
+            raise
+        finally:
+            await self._host.closed(self, reason)
+
+    def send(self, message: MessageToAgent) -> None:
+        try:
+            self._outbound.put_nowait(message)
+        except asyncio.QueueFull:
+            self.end(IntakeError(Reason.SLOW, "the agent does not read what it is sent"))
+
+    def end(self, error: IntakeError) -> None:
+        """Have `run` raise this; the first call counts."""
+        if not self._ended.done():
+            self._ended.set_result(error)
+
+    def configure(self, config: AgentConfig) -> None:
+        self.send(MessageToAgent(config=config))
+
+    def beat(self, now: float) -> None:
+        """Ask for a sign of life, or give up on an agent that was silent too long."""
+        if now - self.heard_at > SILENCE_LIMIT:
+            self.end(IntakeError(Reason.SILENT, f"silent for {SILENCE_LIMIT:.0f} s"))
+            return
+        self._heartbeats += 1
+        beat = Heartbeat(number=self._heartbeats, time_unix_ms=time.time_ns() // 1_000_000)
+        self.send(MessageToAgent(heartbeat_request=beat))
+
+    async def _authenticate(self) -> AgentRecord:
+        nonce = secrets.token_bytes(32)
+        challenge = AgentChallenge(nonce=nonce, server_time_unix_ms=time.time_ns() // 1_000_000)
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+                await self._context.write(MessageToAgent(challenge=challenge).SerializeToString())
+                message = await self._read()
+        except TimeoutError:
+            raise IntakeError(Reason.HANDSHAKE_LATE, "no answer to the challenge") from None
+        if message is None or not message.HasField("handshake"):
+            raise IntakeError(Reason.MALFORMED, "the first message answers the challenge")
+        handshake = message.handshake
+        record = self._host.record_of(handshake.vps_id)
+        if record is None:
+            raise IntakeError(Reason.UNKNOWN_AGENT, "unknown agent: enrol it again")
+        signed = STREAM_CONTEXT + handshake.vps_id.encode() + b"\0" + nonce
+        if not signed_by(record.public_key, handshake.signature, signed):
+            raise IntakeError(Reason.BAD_SIGNATURE, "the signature is not this agent's")
+        if not record.enabled:
+            raise IntakeError(Reason.DISABLED, "this agent was disabled")
+        self.vps_id = handshake.vps_id
+        self.handshake = handshake
+        return record
+
+    async def _converse(self) -> None:
+        tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._transmit())]
+        waiting: list[asyncio.Future[Any]] = [*tasks, self._ended]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._ended.done():
+            raise self._ended.result()
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    async def _receive(self) -> None:
+        while (message := await self._read()) is not None:
+            self.heard_at = time.monotonic()
+            kind = message.WhichOneof("payload")
+            if kind in BATCHES:
+                await self._take(kind, getattr(message, kind))
+            elif kind == "heartbeat":
+                self._answer(message.heartbeat)
+            else:
+                raise IntakeError(Reason.MALFORMED, f"unexpected message: {kind}")
+
+    async def _take(self, kind: str, batch: intake.Batch) -> None:
+        try:
+            ack = await intake.take(self._host.bus, self.vps_id, kind, batch)
+        except IntakeError as error:
+            # Told, so that the agent drops this batch instead of coming back with it.
+            refusal = MessageToAgent(batch_ack=intake.refusal(batch.header, error))
+            await self._context.write(refusal.SerializeToString())
+            raise
+        self.send(MessageToAgent(batch_ack=ack))
+
+    def _answer(self, heartbeat: Heartbeat) -> None:
+        if not heartbeat.reply:
+            answer = Heartbeat(
+                number=heartbeat.number, time_unix_ms=time.time_ns() // 1_000_000, reply=True
+            )
+            self.send(MessageToAgent(heartbeat_request=answer))
+
+    async def _transmit(self) -> None:
+        while True:
+            message = await self._outbound.get()
+            await self._context.write(message.SerializeToString())
+
+    async def _read(self) -> MessageToServer | None:
+        raw: bytes | object = await self._context.read()
+        if not isinstance(raw, bytes):  # grpc.aio.EOF
+            return None
+        try:
+            return MessageToServer.FromString(raw)
+        except DecodeError:
+            raise IntakeError(Reason.MALFORMED, "not a MessageToServer") from None
+
+    async def _on_bus(self, message: Msg) -> None:
+        if message.subject != subjects.agent_durable(self.vps_id):
+            return  # no other request is served by this version's agents
+        try:
+            durable = bus.decode(message.data, BatchesDurable)
+        except PoisonError:
+            log.warning("durable_unreadable", vps_id=self.vps_id)
+            return
+        ack = BatchAck(
+            epoch=durable.epoch,
+            sequences=durable.sequences,
+            outcome=BatchAck.OUTCOME_DURABLE,
+        )
+        self.send(MessageToAgent(batch_ack=ack))

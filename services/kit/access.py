@@ -1,0 +1,51 @@
+"""Who may do what. REST, WebSockets and everything that acts for a user ask `allow`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Role(StrEnum):
+    ADMIN = "admin"
+    MEMBER = "member"
+
+
+class Action(StrEnum):
+    ACCOUNT_READ = "account.read"
+    FLEET_READ = "fleet.read"
+    VPS_CREATE = "vps.create"
+    VPS_READ = "vps.read"
+    VPS_UPDATE = "vps.update"
+    VPS_DELETE = "vps.delete"
+    VPS_ENROL = "vps.enrol"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    id: UUID
+    username: str
+    role: Role
+    session_id: UUID
+
+
+# A member acts on what it owns, and may do these, which touch nobody's.
+_MEMBER_WITHOUT_OBJECT = frozenset({Action.ACCOUNT_READ, Action.FLEET_READ, Action.VPS_CREATE})
+_MEMBER_ON_OWN = frozenset(
+    {Action.VPS_READ, Action.VPS_UPDATE, Action.VPS_DELETE, Action.VPS_ENROL}
+)
+
+
+def allow(actor: Actor, action: Action, owner_id: UUID | None = None) -> bool:
+    """Whether `actor` may do `action`, on an object of `owner_id` where it has one."""
+    match actor.role:
+        case Role.ADMIN:
+            return True
+        case Role.MEMBER if owner_id is None:
+            return action in _MEMBER_WITHOUT_OBJECT
+        case Role.MEMBER:
+            return action in _MEMBER_ON_OWN and owner_id == actor.id
+    return False
+
+
+def needs_object(action: Action) -> bool:
+    return action in _MEMBER_ON_OWN

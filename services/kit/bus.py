@@ -1,0 +1,269 @@
+"""A service's connection to NATS.
+
+Every payload is a message from the contract, named in the `Flotilla-Type`
+header, with `traceparent` beside it, so that any client can follow the traffic.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import nats
+import structlog
+from google.protobuf.message import DecodeError, Message
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js import JetStreamContext
+from nats.js.errors import (
+    APIError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    NoStreamResponseError,
+)
+from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
+from opentelemetry import trace
+from prometheus_client import Counter
+
+from services.kit import subjects
+from services.kit.errors import PoisonError, TransientError
+from services.kit.health import Health
+from services.kit.settings import Settings, StrongSecret
+from services.kit.telemetry import trace_headers
+
+log = structlog.get_logger(__name__)
+tracer = trace.get_tracer(__name__)
+
+TYPE_HEADER = "Flotilla-Type"
+MSG_ID_HEADER = "Nats-Msg-Id"
+PUBLISH_TIMEOUT = 5.0  # seconds
+REQUEST_TIMEOUT = 5.0  # seconds
+DRAIN_TIMEOUT = 5  # seconds
+PENDING_BYTES = 8 * 1024 * 1024  # a subscriber slower than this drops and counts
+
+SLOW_CONSUMER = Counter(
+    "flotilla_bus_dropped_total", "Core messages dropped because a subscriber was too slow"
+)
+
+M = TypeVar("M", bound=Message)
+Handler = Callable[[Msg], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key of a bucket; `value` is None when the key was deleted."""
+
+    key: str
+    value: bytes | None
+
+
+def encode_headers(kind: str, *, msg_id: str | None = None) -> dict[str, str]:
+    headers = {TYPE_HEADER: kind, **trace_headers()}
+    if msg_id is not None:
+        headers[MSG_ID_HEADER] = msg_id
+    return headers
+
+
+def decode(data: bytes, kind: type[M]) -> M:
+    """Raises: PoisonError."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise PoisonError(f"not a {kind.DESCRIPTOR.full_name}") from error
+
+
+class Bus:
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.jetstream: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT)
+        self._buckets: dict[subjects.Bucket, KeyValue] = {}
+
+    @property
+    def connected(self) -> bool:
+        return self.client.is_connected
+
+    async def publish(self, subject: str, message: Message) -> None:
+        """Send to whoever listens now; nobody is told if nobody does.
+
+        Raises:
+            TransientError: the bus is away and the client's buffer is full.
+        """
+        headers = encode_headers(message.DESCRIPTOR.full_name)
+        try:
+            await self.client.publish(subject, message.SerializeToString(), headers=headers)
+        except NatsError as error:
+            raise TransientError(f"cannot publish on {subject}: {error}") from error
+
+    async def store(self, subject: str, message: Message, *, msg_id: str) -> bool:
+        """Publish into the stream of `subject`; True when it was new.
+
+        Raises:
+            TransientError: the stream did not take it (away, full, timed out).
+        """
+        with tracer.start_as_current_span(f"publish {subject.split('.')[1]}"):
+            headers = encode_headers(message.DESCRIPTOR.full_name, msg_id=msg_id)
+            try:
+                ack = await self.jetstream.publish(
+                    subject, message.SerializeToString(), headers=headers
+                )
+            except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
+                raise TransientError(f"the stream did not take {subject}: {error}") from error
+        return not ack.duplicate
+
+    async def request(self, subject: str, message: Message, answer: type[M]) -> M:
+        """Ask whoever serves `subject`.
+
+        Raises:
+            TransientError: nobody serves it, or no answer came in time.
+            PoisonError: the answer was no `answer`.
+        """
+        headers = encode_headers(message.DESCRIPTOR.full_name)
+        try:
+            reply = await self.client.request(
+                subject, message.SerializeToString(), timeout=REQUEST_TIMEOUT, headers=headers
+            )
+        except NoRespondersError as error:
+            raise TransientError(f"nobody serves {subject}") from error
+        except (NatsError, TimeoutError) as error:
+            raise TransientError(f"no answer on {subject}: {error}") from error
+        return decode(reply.data, answer)
+
+    @asynccontextmanager
+    async def subscribed(
+        self, subject: str, handler: Handler, *, queue: str = ""
+    ) -> AsyncIterator[None]:
+        subscription = await self.client.subscribe(
+            subject, queue=queue, cb=handler, pending_bytes_limit=PENDING_BYTES
+        )
+        try:
+            yield
+        finally:
+            if not self.client.is_closed:
+                await subscription.unsubscribe()
+
+    async def put(
+        self,
+        bucket: subjects.Bucket,
+        key: str,
+        message: Message,
+        *,
+        revision: int | None = None,
+    ) -> int | None:
+        """The key's new revision; with `revision`, None if it is not that any more.
+
+        Raises:
+            TransientError: the bucket did not take it.
+        """
+        try:
+            store = await self._bucket(bucket)
+            if revision is None:
+                return await store.put(key, message.SerializeToString())
+            return await store.update(key, message.SerializeToString(), last=revision)
+        except KeyWrongLastSequenceError:
+            return None
+        except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
+            raise TransientError(f"cannot put {key} in {bucket}: {error}") from error
+
+    async def delete(self, bucket: subjects.Bucket, key: str) -> None:
+        """Raises: TransientError."""
+        try:
+            await (await self._bucket(bucket)).delete(key)
+        except KeyNotFoundError:
+            return
+        except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
+            raise TransientError(f"cannot delete {key} of {bucket}: {error}") from error
+
+    async def _bucket(self, bucket: subjects.Bucket) -> KeyValue:
+        if bucket not in self._buckets:
+            self._buckets[bucket] = await self.jetstream.key_value(bucket)
+        return self._buckets[bucket]
+
+    async def watch(self, bucket: subjects.Bucket) -> AsyncIterator[Entry | None]:
+        """The whole bucket, then None, then every change, for ever.
+
+        After a reconnection, or when the server forgot the watcher, all of it
+        comes again from the start: apply entries idempotently.
+        """
+        delay = 1.0  # seconds
+        while True:
+            session = self.client.stats["reconnects"]
+            try:
+                watcher = await (await self._bucket(bucket)).watchall()
+            except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
+                log.warning("bucket_away", bucket=bucket, error=str(error), retry_in=delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 30.0)
+                continue
+            delay = 1.0
+            try:
+                while session == self.client.stats["reconnects"]:
+                    try:
+                        entry = await watcher.updates(timeout=2.0)  # type: ignore[no-untyped-call]
+                    except (NatsError, TimeoutError):
+                        continue
+                    if entry is None:
+                        yield None
+                    else:
+                        gone = entry.operation in {KV_DEL, KV_PURGE}
+                        yield Entry(entry.key, None if gone else entry.value)
+            finally:
+                if self.connected:
+                    await watcher.stop()  # type: ignore[no-untyped-call]
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings, user: subjects.User, password: StrongSecret, *, name: str
+) -> AsyncIterator[Bus]:
+    """A connection that waits for the server and never gives up on it."""
+
+    async def on_error(error: Exception) -> None:
+        if isinstance(error, nats.errors.SlowConsumerError):
+            SLOW_CONSUMER.inc()
+        log.warning("bus_error", error=str(error) or type(error).__name__)
+
+    async def on_disconnect() -> None:
+        log.warning("bus_away", url=settings.nats_url)
+
+    async def on_reconnect() -> None:
+        log.info("bus_back", url=settings.nats_url)
+
+    client = await nats.connect(
+        settings.nats_url,
+        name=name,
+        user=user.value,
+        password=password.get_secret_value(),
+        inbox_prefix=f"_INBOX_{user}",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        connect_timeout=5,
+        drain_timeout=DRAIN_TIMEOUT,
+        ping_interval=20,
+        error_cb=on_error,
+        disconnected_cb=on_disconnect,
+        reconnected_cb=on_reconnect,
+    )
+    log.info("bus_connected", url=settings.nats_url, user=user.value)
+    try:
+        yield Bus(client)
+    finally:
+        # Shielded: a service is being cancelled when it comes here.
+        closing = asyncio.ensure_future(client.drain() if client.is_connected else client.close())
+        await asyncio.wait({closing}, timeout=DRAIN_TIMEOUT)
+
+
+@asynccontextmanager
+async def status_served(bus: Bus, health: Health) -> AsyncIterator[None]:
+    """Answer `flotilla status` on the bus while inside."""
+    health.checks["bus"] = lambda: (bus.connected, "connected" if bus.connected else "away")
+
+    async def answer(message: Msg) -> None:
+        status = health.status()
+        if message.reply:
+            await bus.publish(message.reply, status)
+
+    async with bus.subscribed(subjects.service_status(health.service), answer):
+        yield

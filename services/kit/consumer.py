@@ -1,0 +1,174 @@
+"""A durable pull consumer with three outcomes.
+
+done → ack, after the effect is committed; transient → nak with a delay that
+grows; poison → dead letter, then term.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy
+from nats.js.errors import APIError, FetchTimeoutError, NoStreamResponseError
+from prometheus_client import Counter, Histogram
+
+from services.kit import subjects
+from services.kit.bus import MSG_ID_HEADER, Bus
+from services.kit.errors import PoisonError, TransientError
+
+log = structlog.get_logger(__name__)
+
+IDLE_WAIT = 5.0  # seconds a fetch waits for a first message
+LINGER = 0.05  # seconds it then waits for company
+HANDLE_TIMEOUT = 20.0  # seconds, under the durable's ack_wait
+MAX_DELAY = 30.0  # seconds
+REASON_HEADER = "Flotilla-Reason"
+ORIGIN_HEADER = "Flotilla-Subject"
+
+MESSAGES = Counter("flotilla_consumer_messages_total", "By outcome", ["durable", "outcome"])
+HANDLING = Histogram("flotilla_consumer_handle_seconds", "One batch", ["durable"])
+
+Handle = Callable[[Sequence[Msg]], Awaitable[None]]
+
+
+class Consumer:
+    """Feeds batches of one durable to `handle`, which returns when all took effect.
+
+    `handle` raises TransientError when the batch may succeed later. Anything
+    else means a message in it is poison: the batch is then handled one by one,
+    and what still fails alone is set aside.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        stream: subjects.Stream,
+        durable: subjects.Durable,
+        handle: Handle,
+        *,
+        batch: int,
+    ) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._durable = durable
+        self._handle = handle
+        self._batch = batch
+        self._delay = 0.0
+
+    async def run(self) -> None:
+        """Consume until cancelled; a batch in hand is finished first."""
+        subscription = await self._bind()
+        while True:
+            messages = await self._fetch(subscription)
+            if messages:
+                work = asyncio.ensure_future(self._process(messages))
+                try:
+                    await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    await asyncio.wait({work}, timeout=HANDLE_TIMEOUT)
+                    raise
+            if self._delay:
+                await asyncio.sleep(self._delay)
+
+    async def _bind(self) -> JetStreamContext.PullSubscription:
+        delay = 1.0
+        while True:
+            try:
+                # Fails while the stream is not provisioned: said, and tried again.
+                info = await self._bus.jetstream.consumer_info(self._stream, self._durable)
+            except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
+                log.warning(
+                    "consumer_away",
+                    durable=self._durable,
+                    error=str(error),
+                    hint="run `flotilla provision`",
+                    retry_in=delay,
+                )
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, MAX_DELAY)
+                continue
+            if info.config.ack_policy is not AckPolicy.EXPLICIT:
+                raise PoisonError(f"durable {self._durable} does not ask for explicit acks")
+            return await self._bus.jetstream.pull_subscribe_bind(
+                consumer=self._durable, stream=self._stream
+            )
+
+    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+        try:
+            messages = await subscription.fetch(1, timeout=IDLE_WAIT)
+        except (FetchTimeoutError, TimeoutError):
+            return []
+        except (NatsError, APIError) as error:
+            log.warning("fetch_failed", durable=self._durable, error=str(error))
+            self._delay = min(max(1.0, self._delay * 2), MAX_DELAY)
+            return []
+        # Whatever goes wrong here, the first one is in hand.
+        with suppress(FetchTimeoutError, TimeoutError, NatsError, APIError):
+            messages += await subscription.fetch(self._batch - 1, timeout=LINGER)
+        return messages
+
+    async def _process(self, messages: list[Msg]) -> None:
+        try:
+            with HANDLING.labels(self._durable).time():
+                await self._attempt(messages)
+        except TransientError as error:
+            await self._postpone(messages, error)
+        except Exception as error:  # noqa: BLE001  the top of the consumer's loop
+            if len(messages) > 1:
+                log.warning("batch_split", durable=self._durable, size=len(messages))
+                for message in messages:
+                    await self._process([message])
+            else:
+                await self._set_aside(messages[0], error)
+        else:
+            self._delay = 0.0
+            for message in messages:
+                await message.ack()
+            MESSAGES.labels(self._durable, "done").inc(len(messages))
+
+    async def _attempt(self, messages: list[Msg]) -> None:
+        try:
+            async with asyncio.timeout(HANDLE_TIMEOUT):
+                await self._handle(messages)
+        except TimeoutError as error:
+            raise TransientError(f"not done within {HANDLE_TIMEOUT:.0f} s") from error
+
+    async def _postpone(self, messages: list[Msg], error: TransientError) -> None:
+        self._delay = min(max(1.0, self._delay * 2), MAX_DELAY)
+        log.warning(
+            "postponed",
+            durable=self._durable,
+            size=len(messages),
+            retry_in=self._delay,
+            error=str(error),
+        )
+        for message in messages:
+            await message.nak(delay=self._delay)
+        MESSAGES.labels(self._durable, "postponed").inc(len(messages))
+
+    async def _set_aside(self, message: Msg, error: Exception) -> None:
+        headers = dict(message.headers or {})
+        headers[MSG_ID_HEADER] = f"{self._durable}.{message.metadata.sequence.stream}"
+        headers[REASON_HEADER] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+        headers[ORIGIN_HEADER] = message.subject
+        try:
+            await self._bus.jetstream.publish(
+                subjects.deadletter(self._stream, self._durable), message.data, headers=headers
+            )
+        except (NatsError, APIError, NoStreamResponseError, TimeoutError) as failure:
+            await self._postpone([message], TransientError(f"no dead letter: {failure}"))
+            return
+        await message.term()
+        MESSAGES.labels(self._durable, "dead").inc()
+        log.error(
+            "set_aside",
+            durable=self._durable,
+            subject=message.subject,
+            sequence=message.metadata.sequence.stream,
+            reason=headers[REASON_HEADER],
+            exc_info=not isinstance(error, PoisonError),
+        )

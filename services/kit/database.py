@@ -1,0 +1,82 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import structlog
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from services.kit.errors import TransientError
+from services.kit.health import Health
+from services.kit.settings import DatabaseSettings
+
+log = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT = 5  # seconds
+WAIT = 10.0  # seconds for a connection of the pool
+STATEMENT_TIMEOUT = 15_000  # milliseconds
+
+Connection = psycopg.AsyncConnection
+Pool = AsyncConnectionPool[Connection]
+
+
+@asynccontextmanager
+async def open_pool(
+    settings: DatabaseSettings, health: Health, *, size: int
+) -> AsyncIterator[Pool]:
+    """A pool that waits for the database, and says so, instead of failing."""
+    pool: Pool = AsyncConnectionPool(
+        settings.database_url.get_secret_value(),
+        min_size=1,
+        max_size=size,
+        max_waiting=200,
+        timeout=WAIT,
+        reconnect_timeout=60,
+        reconnect_failed=lambda _: log.warning("database_away"),
+        kwargs={
+            "application_name": f"flotilla-{health.service}",
+            "connect_timeout": CONNECT_TIMEOUT,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT} -c timezone=UTC",
+        },
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    try:
+        await pool.open()
+        while True:
+            try:
+                await pool.wait(timeout=CONNECT_TIMEOUT)
+                break
+            except PoolTimeout:
+                log.warning("database_away", retry_in=1)
+                await asyncio.sleep(1)
+        log.info("database_connected")
+        health.checks["database"] = lambda: _check(pool)
+        yield pool
+    finally:
+        await pool.close(timeout=5)
+
+
+def _check(pool: Pool) -> tuple[bool, str]:
+    stats = pool.get_stats()
+    size, errors = stats.get("pool_size", 0), stats.get("connections_errors", 0)
+    return size > 0, f"{size} connections, {errors} failed"
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection]:
+    """Commits at the end of the block, rolls back on an error.
+
+    Raises:
+        TransientError: the database is away, overloaded, or took too long.
+    """
+    try:
+        async with pool.connection() as connection:
+            yield connection
+    except (
+        PoolTimeout,
+        psycopg.OperationalError,
+        psycopg.errors.SerializationFailure,
+        psycopg.errors.DeadlockDetected,
+    ) as error:
+        raise TransientError(f"database: {type(error).__name__}") from error

@@ -1,0 +1,94 @@
+"""The only place where subjects, streams, durables and buckets are spelled.
+
+Subjects are lower case, widest scope first, an id is a token of its own, events
+end in a past participle. `docs/events.md` is the reader's copy of this page.
+"""
+
+from enum import StrEnum
+
+PREFIX = "flotilla"
+
+
+class Stream(StrEnum):
+    TELEMETRY = "TELEMETRY"
+    EVENTS = "EVENTS"
+    JOBS = "JOBS"
+    DEADLETTERS = "DEADLETTERS"
+
+
+class Durable(StrEnum):
+    INGEST_WRITE_TELEMETRY = "ingest-write-telemetry"
+    GATEWAY_RECORD_EVENTS = "gateway-record-events"
+
+
+class Bucket(StrEnum):
+    AGENTS = "agents"
+    PRESENCE = "presence"
+    EDGES = "edges"
+
+
+class User(StrEnum):
+    """NATS users, one a service; `deploy/nats.conf` says what each may do."""
+
+    PROVISION = "provision"
+    EDGE = "edge"
+    WRITER = "writer"
+    GATEWAY = "gateway"
+    OPERATOR = "operator"
+
+
+TELEMETRY_ALL = f"{PREFIX}.telemetry.>"
+TELEMETRY_PERFORMANCE_ALL = f"{PREFIX}.telemetry.*.performance"
+VPS_EVENTS_ALL = f"{PREFIX}.event.vps.>"
+EVENTS_ALL = f"{PREFIX}.event.>"
+JOBS_ALL = f"{PREFIX}.job.>"
+DEADLETTERS_ALL = f"{PREFIX}.dlq.>"
+
+ENROLMENT_REDEEM = f"{PREFIX}.enrolment.redeem"
+SERVICE_STATUS_ALL = f"{PREFIX}.service.*.status"
+
+
+def performance(vps_id: str) -> str:
+    return f"{PREFIX}.telemetry.{vps_id}.performance"
+
+
+def docker(vps_id: str) -> str:
+    return f"{PREFIX}.telemetry.{vps_id}.docker"
+
+
+def generic(vps_id: str) -> str:
+    return f"{PREFIX}.telemetry.{vps_id}.generic"
+
+
+def vps_enrolled(vps_id: str) -> str:
+    return f"{PREFIX}.event.vps.{vps_id}.enrolled"
+
+
+def vps_connected(vps_id: str) -> str:
+    return f"{PREFIX}.event.vps.{vps_id}.connected"
+
+
+def vps_disconnected(vps_id: str) -> str:
+    return f"{PREFIX}.event.vps.{vps_id}.disconnected"
+
+
+def agent_all(vps_id: str) -> str:
+    return f"{PREFIX}.agent.{vps_id}.*"
+
+
+def agent_durable(vps_id: str) -> str:
+    return f"{PREFIX}.agent.{vps_id}.durable"
+
+
+def deadletter(stream: str, durable: str) -> str:
+    return f"{PREFIX}.dlq.{stream}.{durable}"
+
+
+def service_status(service: str) -> str:
+    return f"{PREFIX}.service.{service}.status"
+
+
+def vps_of(subject: str) -> str:
+    """The id in `flotilla.<scope>.<vps>.<rest>` or `flotilla.event.vps.<vps>.<rest>`."""
+    tokens = subject.split(".")
+    return tokens[3] if tokens[1] == "event" else tokens[2]
