@@ -20,6 +20,7 @@ from services.cli.settings import OperatorSettings, ProvisionSettings
 from services.cli.status import print_status
 from services.cli.tail import tail
 from services.gateway.app import create_app
+from services.gateway.document import document
 from services.gateway.service import run as run_gateway
 from services.gateway.settings import GatewaySettings
 from services.ingest.edge import run as run_edge
@@ -149,8 +150,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _openapi(_arguments: argparse.Namespace) -> int:
-    schema = create_app(None).openapi_schema.to_schema()
-    print(json.dumps(schema, indent=2, ensure_ascii=False))
+    print(json.dumps(document(create_app(None)), indent=2, ensure_ascii=False))
     return 0
 
 

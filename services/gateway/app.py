@@ -3,12 +3,10 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from services.gateway import console, history, install, problems, sockets
+from services.gateway import console, document, history, install, problems, sockets
 from services.gateway.guard import Authentication, check_route
-from services.gateway.observe import observed
 from services.gateway.runtime import Runtime
 from services.gateway.servers import ServerController
 from services.gateway.sessions import SessionController
@@ -32,6 +30,7 @@ def create_app(runtime: Runtime | None) -> Litestar:
             sockets.TicketController,
             history.historical,
             install.bootstrap,
+            document.page,
             sockets.fleet_realtime,
             sockets.vps_realtime,
         ],
@@ -49,21 +48,12 @@ def create_app(runtime: Runtime | None) -> Litestar:
         ],
         dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
-        middleware=[observed],
         openapi_config=OpenAPIConfig(
             title="Flotilla",
             version="1",
             description="The API of the Flotilla console.",
-            path=API,
-            render_plugins=[
-                SwaggerRenderPlugin(
-                    path="/docs",
-                    js_url="/vendor/swagger-ui/swagger-ui-bundle.js",
-                    css_url="/vendor/swagger-ui/swagger-ui.css",
-                    standalone_preset_js_url="/vendor/swagger-ui/swagger-ui-standalone-preset.js",
-                ),
-                JsonRenderPlugin(path="/openapi.json"),
-            ],
+            path=document.PATH,
+            render_plugins=[document.DocumentPlugin()],
             components=Components(
                 security_schemes={
                     "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")

@@ -11,6 +11,7 @@ import uvicorn
 from services.gateway import agents
 from services.gateway.app import create_app
 from services.gateway.live import Live
+from services.gateway.observe import observed
 from services.gateway.presence import PresenceBoard
 from services.gateway.recorder import BATCH, Recorder
 from services.gateway.runtime import Runtime
@@ -105,7 +106,7 @@ async def _refresh(runtime: Runtime) -> None:
 async def _serve(settings: GatewaySettings, runtime: Runtime) -> None:
     server = Server(
         uvicorn.Config(
-            create_app(runtime),
+            observed(create_app(runtime)),
             host=settings.http_host,
             port=settings.http_port,
             log_config=None,

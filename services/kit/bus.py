@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import nats
 import structlog
 from google.protobuf.message import DecodeError, Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
+from nats.errors import NoRespondersError, SlowConsumerError
 from nats.js import JetStreamContext
 from nats.js.errors import (
     APIError,
@@ -221,17 +220,19 @@ async def connect(
     """A connection that waits for the server and never gives up on it."""
 
     async def on_error(error: Exception) -> None:
-        if isinstance(error, nats.errors.SlowConsumerError):
+        if isinstance(error, SlowConsumerError):
             SLOW_CONSUMER.inc()
         log.warning("bus_error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        log.warning("bus_away", url=settings.nats_url)
+        if not (client.is_draining or client.is_closed):
+            log.warning("bus_away", url=settings.nats_url)
 
     async def on_reconnect() -> None:
         log.info("bus_back", url=settings.nats_url)
 
-    client = await nats.connect(
+    client = Client()
+    await client.connect(
         settings.nats_url,
         name=name,
         user=user.value,

@@ -12,7 +12,6 @@ import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy
 from nats.js.errors import APIError, FetchTimeoutError, NoStreamResponseError
 from prometheus_client import Counter, Histogram
 
@@ -79,7 +78,7 @@ class Consumer:
         while True:
             try:
                 # Fails while the stream is not provisioned: said, and tried again.
-                info = await self._bus.jetstream.consumer_info(self._stream, self._durable)
+                await self._bus.jetstream.consumer_info(self._stream, self._durable)
             except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
                 log.warning(
                     "consumer_away",
@@ -91,8 +90,6 @@ class Consumer:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, MAX_DELAY)
                 continue
-            if info.config.ack_policy is not AckPolicy.EXPLICIT:
-                raise PoisonError(f"durable {self._durable} does not ask for explicit acks")
             return await self._bus.jetstream.pull_subscribe_bind(
                 consumer=self._durable, stream=self._stream
             )
