@@ -41,7 +41,7 @@ class Server:
 
     owner_id: UUID
     enrolled: bool
-    status: Status = Status.PENDING
+    status: Status
     time: datetime | None = None
     sampled_at: float | None = None  # monotonic
     interval: float = DEFAULT_INTERVAL
@@ -66,7 +66,7 @@ class Server:
         """Start from a stored row, unless something newer has come already."""
         if self.time is None:
             self.time = row["time"]
-            self._detail = row.pop("detail") or {}
+            self._detail = sample.unpack_detail(row.pop("detail"))
             self._fields = {**row, "time": sample.rfc3339(row["time"])}
 
     def fields(self, vps_id: str) -> dict[str, Any] | None:
@@ -117,7 +117,8 @@ class Live:
         for gone in self.servers.keys() - owners.keys():
             del self.servers[gone]
         for vps_id, (owner_id, enrolled) in owners.items():
-            server = self.servers.setdefault(vps_id, Server(owner_id, enrolled))
+            unheard = Status.OFFLINE if enrolled else Status.PENDING
+            server = self.servers.setdefault(vps_id, Server(owner_id, enrolled, unheard))
             server.owner_id, server.enrolled = owner_id, enrolled
 
     def restore(self, rows: list[dict[str, Any]]) -> None:
@@ -165,12 +166,15 @@ class Live:
 
     async def tick(self) -> None:
         """Notice who fell silent, until cancelled."""
+        await self._board.loaded()
         while True:
             for vps_id, server in self.servers.items():
                 self._judge(vps_id, server)
             await asyncio.sleep(TICK)
 
     def _judge(self, vps_id: str, server: Server) -> None:
+        if not self._board.is_loaded:
+            return
         now = time.monotonic()
         status = judge(
             enrolled=server.enrolled,

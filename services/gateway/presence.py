@@ -1,5 +1,6 @@
 """Which servers are online: what edges say, and when data last came."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,17 +56,30 @@ class PresenceBoard:
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
         self._edges: dict[str, float] = {}
+        self._agents_loaded = asyncio.Event()
+        self._edges_loaded = asyncio.Event()
+
+    @property
+    def is_loaded(self) -> bool:
+        """False at start-up, while nobody can be called offline yet."""
+        return self._agents_loaded.is_set() and self._edges_loaded.is_set()
+
+    async def loaded(self) -> None:
+        await self._agents_loaded.wait()
+        await self._edges_loaded.wait()
 
     async def follow_agents(self, connection: bus.Bus) -> None:
         async for entry in connection.watch(subjects.Bucket.PRESENCE):
-            if entry is not None:
+            if entry is None:
+                self._agents_loaded.set()
+            else:
                 self._apply(entry)
 
     async def follow_edges(self, connection: bus.Bus) -> None:
         async for entry in connection.watch(subjects.Bucket.EDGES):
             if entry is None:
-                continue
-            if entry.value is None:
+                self._edges_loaded.set()
+            elif entry.value is None:
                 self._edges.pop(entry.key, None)
             else:
                 self._edges[entry.key] = time.monotonic()

@@ -1,6 +1,5 @@
 """From a batch on the bus to rows for the database."""
 
-import json
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -27,7 +26,7 @@ TYPES = {
     "time": "timestamptz",
     "vps_id": "uuid",
     "clock_corrected": "bool",
-    "detail": "jsonb",
+    "detail": "bytea",
 }
 
 Row = tuple[object, ...]
@@ -36,11 +35,10 @@ Row = tuple[object, ...]
 def performance_rows(vps_id: UUID, batch: PerformanceSnapshotBatch) -> Iterator[Row]:
     """One row a snapshot, in the order of `COLUMNS`."""
     for snapshot in batch.snapshots:
-        detail = sample.detail(snapshot)
         yield (
             sample.measured_at(snapshot),
             vps_id,
             *sample.values(snapshot).values(),
             snapshot.clock_corrected,
-            json.dumps(detail, separators=(",", ":")) if detail else None,
+            sample.pack_detail(snapshot),
         )

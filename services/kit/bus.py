@@ -6,7 +6,7 @@ header, with `traceparent` beside it, so that any client can follow the traffic.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -40,7 +40,7 @@ TYPE_HEADER = "Flotilla-Type"
 MSG_ID_HEADER = "Nats-Msg-Id"
 PUBLISH_TIMEOUT = 5.0  # seconds
 REQUEST_TIMEOUT = 5.0  # seconds
-DRAIN_TIMEOUT = 5  # seconds
+CLOSE_TIMEOUT = 3  # seconds
 PENDING_BYTES = 8 * 1024 * 1024  # a subscriber slower than this drops and counts
 
 SLOW_CONSUMER = Counter(
@@ -225,7 +225,7 @@ async def connect(
         log.warning("bus_error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        if not (client.is_draining or client.is_closed):
+        if not client.is_closed:
             log.warning("bus_away", url=settings.nats_url)
 
     async def on_reconnect() -> None:
@@ -241,7 +241,6 @@ async def connect(
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
         connect_timeout=5,
-        drain_timeout=DRAIN_TIMEOUT,
         ping_interval=20,
         error_cb=on_error,
         disconnected_cb=on_disconnect,
@@ -251,9 +250,13 @@ async def connect(
     try:
         yield Bus(client)
     finally:
-        # Shielded: a service is being cancelled when it comes here.
-        closing = asyncio.ensure_future(client.drain() if client.is_connected else client.close())
-        await asyncio.wait({closing}, timeout=DRAIN_TIMEOUT)
+        # Subscriptions have ended by now; what was published is still to be sent.
+        with suppress(NatsError, TimeoutError):
+            if client.is_connected:
+                await client.flush(timeout=CLOSE_TIMEOUT)
+        # The client's own close can trip over a transport that is gone already.
+        with suppress(NatsError, RuntimeError):
+            await client.close()
 
 
 @asynccontextmanager

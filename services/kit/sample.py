@@ -104,6 +104,21 @@ def values(snapshot: Snapshot) -> dict[str, Value]:
     return {metric.name: metric.read(snapshot) for metric in METRICS}
 
 
+PARTS = ("cpu_core_usage_percent", "disks", "block_devices", "interfaces", "temperatures")
+
+
+def pack_detail(snapshot: Snapshot) -> bytes | None:
+    """The parts alone, serialised: a fifth of what they take as jsonb. None if there are none."""
+    parts = PerformanceSnapshot()
+    for name in PARTS:
+        getattr(parts, name).MergeFrom(getattr(snapshot, name))
+    return parts.SerializeToString() or None
+
+
+def unpack_detail(stored: bytes | None) -> dict[str, list[Any]]:
+    return detail(PerformanceSnapshot.FromString(stored or b""))
+
+
 def detail(snapshot: Snapshot) -> dict[str, list[Any]]:
     """What has a variable number of parts, JSON-ready; empty parts are left out."""
     parts: dict[str, list[Any]] = {

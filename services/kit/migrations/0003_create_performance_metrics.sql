@@ -32,7 +32,8 @@ CREATE TABLE performance_metrics (
     udp_connections integer,
     processes       integer,
     clock_corrected boolean NOT NULL DEFAULT false,
-    detail          jsonb
+    -- Cores, mounts, devices, interfaces: a flotilla.v1.PerformanceSnapshot of only those.
+    detail          bytea
 );
 -- Written before the hypertable so that create_hypertable makes no time index of its own.
 ALTER TABLE performance_metrics ADD PRIMARY KEY (vps_id, time);
