@@ -1,7 +1,6 @@
 """The built console, and what else is served outside the API."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 from litestar import MediaType, Request, Response, get
@@ -14,7 +13,6 @@ from services.gateway.guard import PUBLIC
 from services.gateway.runtime import Runtime
 from services.kit.health import report
 
-INSTALL_SCRIPT = Path(__file__).with_name("install.sh")
 # The bundler puts a hash of the content into these names.
 HASHED = re.compile(r"assets/.+-[A-Za-z0-9_-]{8}\.\w+")
 
@@ -38,11 +36,6 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-@get("/install.sh", opt={PUBLIC: True}, include_in_schema=False)
-async def install_script() -> Response[bytes]:
-    return Response(INSTALL_SCRIPT.read_bytes(), media_type="text/x-shellscript; charset=utf-8")
-
-
 @get(["/", "/{path:path}"], opt={PUBLIC: True}, include_in_schema=False)
 async def console(runtime: Runtime, path: str = "") -> File:
     """A file of the build; the page itself for every address the console routes."""
@@ -52,7 +45,7 @@ async def console(runtime: Runtime, path: str = "") -> File:
     name = path.lstrip("/")
     file = (root / name).resolve()
     if not name or not file.is_relative_to(root.resolve()) or not file.is_file():
-        if name.startswith(("api/", "assets/", "vendor/")):
+        if name.startswith(("agent/", "api/", "assets/", "vendor/")):
             raise errors.not_found()
         file = root / "index.html"
     cache = "public, max-age=31536000, immutable" if HASHED.fullmatch(name) else "no-cache"

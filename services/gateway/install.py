@@ -1,20 +1,28 @@
 """What a new agent needs before it has an identity."""
 
+import re
 import shlex
+from pathlib import Path
 
-from litestar import get
+from litestar import Response, get
+from litestar.file_system import BaseLocalFileSystem
+from litestar.response import File
 
+from services.gateway import errors
 from services.gateway.guard import PUBLIC
 from services.gateway.runtime import Runtime
 from services.gateway.schemas import Bootstrap
 
+SCRIPT = Path(__file__).with_name("install.sh")
+ARTEFACT = re.compile(r"flotilla-agent-linux-[a-z0-9_]{1,20}\.tar\.gz(\.sha256)?")
+
 
 def command(runtime: Runtime, token: str) -> str:
-    """The line to paste. The token travels in the environment, never in argv."""
+    """The line to paste as root. The token travels in the environment, never in argv."""
     url = shlex.quote(runtime.settings.public_url)
     return (
         f"curl -fsSL {url}/install.sh"
-        f" | sudo env FLOTILLA_ENROLMENT_TOKEN={token} sh -s -- {url} {runtime.ca_fingerprint}"
+        f" | FLOTILLA_ENROLMENT_TOKEN={token} sh -s -- {url} {runtime.ca_fingerprint}"
     )
 
 
@@ -27,3 +35,17 @@ def command(runtime: Runtime, token: str) -> str:
 )
 async def bootstrap(runtime: Runtime) -> Bootstrap:
     return Bootstrap(runtime.settings.agent_address, runtime.ca_pem)
+
+
+@get("/install.sh", opt={PUBLIC: True}, include_in_schema=False)
+async def script() -> Response[bytes]:
+    return Response(SCRIPT.read_bytes(), media_type="text/x-shellscript; charset=utf-8")
+
+
+@get("/agent/{name:str}", opt={PUBLIC: True}, include_in_schema=False)
+async def artefact(name: str, runtime: Runtime) -> File:
+    """The agent's build for one kind of machine, or its SHA-256."""
+    folder = runtime.settings.agent_dir
+    if folder is None or not ARTEFACT.fullmatch(name) or not (folder / name).is_file():
+        raise errors.not_found()
+    return File(folder / name, filename=name, file_system=BaseLocalFileSystem())

@@ -19,3 +19,5 @@ class GatewaySettings(DatabaseSettings):
     ca_certificate: Path
     # The built console; unset, only the API is served.
     console_dir: Path | None = None
+    # The agent's builds; unset, the install line has nothing to fetch.
+    agent_dir: Path | None = None
