@@ -53,6 +53,7 @@ DURABLES = (
         Stream.TELEMETRY,
         api.ConsumerConfig(
             durable_name=Durable.INGEST_WRITE_TELEMETRY,
+            filter_subject=subjects.TELEMETRY_PERFORMANCE_ALL,
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
             max_ack_pending=5_000,
