@@ -1,0 +1,15 @@
+#!/bin/sh
+# enter-root.sh ROOT FOLDER UID GID COMMAND...
+#
+# Becomes COMMAND as an unprivileged user inside ROOT, with FOLDER at /mnt. Run it under
+# `unshare --mount`: the mounts are then its own and end with it. If the parent dies, COMMAND
+# gets SIGINT, which PostgreSQL takes as a fast shutdown.
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+root=$1 folder=$2 uid=$3 gid=$4
+shift 4
+[ "$root" = / ] || mount --rbind /dev "$root/dev"
+mount --bind "$folder" "$root/mnt"
+cd /
+exec chroot "$root" setpriv --reuid="$uid" --regid="$gid" --clear-groups --pdeathsig=INT -- "$@"

@@ -1,0 +1,149 @@
+"""The machine itself as the fleet's first server: added, enrolled and seen through the gateway."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deploy.local.certificates import fingerprint
+from deploy.local.settings import Settings, write_private
+from deploy.local.waiting import StackError, wait_for
+
+ENROL_SECONDS = 60
+SAMPLE_SECONDS = 60.0
+FRESH = dt.timedelta(seconds=10)
+
+
+def gateway_url(settings: Settings) -> str:
+    """The gateway as reached from this machine."""
+    bind = settings.values["FLOTILLA_HTTP_HOST"]
+    host = "127.0.0.1" if bind == "0.0.0.0" else bind  # noqa: S104 -- compared, not bound
+    return f"http://{host}:{settings.port('HTTP')}"
+
+
+def wait_until_gateway_ready(settings: Settings) -> None:
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{gateway_url(settings)}/readyz", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    log = settings.log / "gateway.log"
+    wait_for(ready, seconds=60, otherwise="The gateway is not ready.", log=log)
+
+
+@contextmanager
+def logged_in(settings: Settings) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{gateway_url(settings)}/api/v1", trust_env=False) as client:
+        word = settings.admin_password.read_text().strip()
+        answer = client.post("/auth/login", json={"username": "admin", "password": word})
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise StackError(
+                f"The password in {settings.admin_password} is not the one of `admin` in this"
+                " database. Write the right one there, or `flotilla user` sets another."
+            )
+        client.headers["Authorization"] = f"Bearer {_body(answer)['access_token']}"
+        yield client
+
+
+def enrol(settings: Settings, client: httpx.Client) -> tuple[str, bool]:
+    """Add this machine and enrol its agent where that is not done; its id, and whether anew."""
+    vps_id = _known_id(settings, client)
+    if vps_id is None:
+        added = _body(client.post("/vps", json={"name": socket.gethostname()}))
+        vps_id, token = str(added["id"]), added["enrolment"]["token"]
+        write_private(settings.state / "vps-id", f"{vps_id}\n")
+    elif _is_enrolled(settings, vps_id):
+        return vps_id, False
+    else:
+        token = _body(client.post(f"/vps/{vps_id}/enrolment"))["token"]
+    _run_enrolment(settings, token)
+    return vps_id, True
+
+
+def _known_id(settings: Settings, client: httpx.Client) -> str | None:
+    record = settings.state / "vps-id"
+    if not record.exists():
+        return None
+    vps_id = record.read_text().strip()
+    answer = client.get(f"/vps/{vps_id}")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    _body(answer)
+    return vps_id
+
+
+def _is_enrolled(settings: Settings, vps_id: str) -> bool:
+    """Whether the agent's identity is for this server, at this address, by this authority."""
+    path = settings.agent / "identity.json"
+    if not path.exists():
+        return False
+    identity = json.loads(path.read_text())
+    authority = Path(settings.values["FLOTILLA_CA_CERTIFICATE"]).read_text()
+    return bool(
+        identity["vps_id"] == vps_id
+        and identity["address"] == settings.values["FLOTILLA_AGENT_ADDRESS"]
+        and identity["ca_certificate"].split() == authority.split()
+    )
+
+
+def wait_until_live(settings: Settings, client: httpx.Client, vps_id: str) -> dict[str, Any]:
+    """The server's record once it is online with a sample of these seconds."""
+
+    def live() -> dict[str, Any] | None:
+        vps = _body(client.get(f"/vps/{vps_id}"))
+        if vps["status"] != "online" or vps["latest"] is None:
+            return None
+        if vps["latest"]["cpu_usage"] is None:  # a rate: it takes two looks
+            return None
+        measured = dt.datetime.fromisoformat(vps["latest"]["time"])
+        return vps if dt.datetime.now(dt.timezone.utc) - measured < FRESH else None
+
+    return wait_for(
+        live,
+        seconds=SAMPLE_SECONDS,
+        otherwise=f"No live sample of this machine; see {settings.log}/edge.log too.",
+        log=settings.log / "agent.log",
+    )
+
+
+def _run_enrolment(settings: Settings, token: str) -> None:
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("flotilla-agent")), "enrol", "--force"),
+            *("--console", gateway_url(settings)),
+            *("--ca-sha256", fingerprint(Path(settings.values["FLOTILLA_CA_CERTIFICATE"]))),
+            *("--state", str(settings.agent)),
+        ],
+        env={"PATH": os.environ["PATH"], "FLOTILLA_ENROLMENT_TOKEN": token},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=ENROL_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(
+            f"The agent could not be enrolled; see {settings.log}/edge.log and gateway.log.\n"
+            f"{done.stdout}{done.stderr}".strip()
+        )
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    if not answer.is_success:
+        raise StackError(
+            f"{answer.request.method} {answer.request.url.path} answered {answer.status_code}:"
+            f" {answer.text[:300]}"
+        )
+    body: dict[str, Any] = answer.json()
+    return body

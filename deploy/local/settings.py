@@ -1,0 +1,127 @@
+"""The local stack's settings: made once, kept in $FLOTILLA_STATE/flotilla.env."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.timescaledb import ROLE
+from deploy.local.waiting import StackError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# supervisord's socket lies in the state folder, and a Unix socket's path may have 107 bytes.
+STATE_PATH_BYTES = 70
+
+NATS_USERS = ("provision", "edge", "writer", "gateway", "operator")
+NATS_PASSWORDS = tuple(f"FLOTILLA_NATS_{user.upper()}_PASSWORD" for user in NATS_USERS)
+SECRETS = (*NATS_PASSWORDS, "FLOTILLA_PG_PASSWORD", "FLOTILLA_TOKEN_SECRET")
+
+# What a person may set in the environment; kept, so that later commands need not repeat it.
+CHOICES = {
+    "FLOTILLA_BIND": "127.0.0.1",
+    "FLOTILLA_PUBLIC_HOST": "127.0.0.1",
+    "FLOTILLA_HTTP_PORT": "8080",
+    "FLOTILLA_GRPC_PORT": "8443",
+    "FLOTILLA_NATS_PORT": "14222",
+    "FLOTILLA_PG_PORT": "15432",
+}
+PORTS = tuple(name for name in CHOICES if name.endswith("_PORT"))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    state: Path
+    values: Mapping[str, str]
+    own_database: bool
+    """Whether the stack runs TimescaleDB itself, DATABASE_URL being nobody's choice."""
+
+    def port(self, name: str) -> int:
+        return int(self.values[f"FLOTILLA_{name}_PORT"])
+
+    @property
+    def log(self) -> Path:
+        return self.state / "log"
+
+    @property
+    def admin_password(self) -> Path:
+        return self.state / "admin-password"
+
+    @property
+    def agent(self) -> Path:
+        return self.state / "agent"
+
+
+def state_folder() -> Path:
+    state = REPOSITORY / os.environ.get("FLOTILLA_STATE", ".local")
+    if len(str(state).encode()) > STATE_PATH_BYTES:
+        raise StackError(
+            f"{state} is too long a path for the stack's socket ({STATE_PATH_BYTES} bytes at most);"
+            " set FLOTILLA_STATE to a shorter one."
+        )
+    return state
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """The environment's choices, else those made before, else the defaults."""
+    state = state_folder()
+    kept = read(state / "flotilla.env")
+    values = {
+        name: environment.get(name) or kept.get(name) or default
+        for name, default in CHOICES.items()
+    }
+    for name in PORTS:
+        if not values[name].isdecimal() or not 0 < int(values[name]) < 65536:
+            raise StackError(f"{name}={values[name]} is not a port.")
+    values.update({name: kept.get(name) or password() for name in SECRETS})
+    host = values["FLOTILLA_PUBLIC_HOST"]
+    values.update(
+        {
+            "FLOTILLA_NATS_URL": f"nats://127.0.0.1:{values['FLOTILLA_NATS_PORT']}",
+            "FLOTILLA_GRPC_HOST": values["FLOTILLA_BIND"],
+            "FLOTILLA_HTTP_HOST": values["FLOTILLA_BIND"],
+            "FLOTILLA_PUBLIC_URL": f"http://{host}:{values['FLOTILLA_HTTP_PORT']}",
+            "FLOTILLA_AGENT_ADDRESS": f"{host}:{values['FLOTILLA_GRPC_PORT']}",
+            "FLOTILLA_TLS_CERTIFICATE": str(state / "tls/edge.pem"),
+            "FLOTILLA_TLS_KEY": str(state / "tls/edge.key"),
+            "FLOTILLA_CA_CERTIFICATE": str(state / "tls/ca.pem"),
+            "FLOTILLA_CONSOLE_DIR": str(REPOSITORY / "web/dist"),
+            "FLOTILLA_AGENT_DIR": str(REPOSITORY / "build/agent"),
+        }
+    )
+    chosen = environment.get("DATABASE_URL", kept.get("FLOTILLA_CHOSEN_DATABASE_URL", ""))
+    own = (
+        f"postgresql://{ROLE}:{values['FLOTILLA_PG_PASSWORD']}"
+        f"@127.0.0.1:{values['FLOTILLA_PG_PORT']}/{ROLE}"
+    )
+    values["FLOTILLA_CHOSEN_DATABASE_URL"] = chosen
+    values["DATABASE_URL"] = chosen or own
+    return Settings(state, values, own_database=not chosen)
+
+
+def save(settings: Settings) -> None:
+    lines = "".join(f"{name}={value}\n" for name, value in sorted(settings.values.items()))
+    write_private(settings.state / "flotilla.env", lines)
+
+
+def read(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    pairs = (line.partition("=") for line in path.read_text().splitlines())
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def password() -> str:
+    """Hard to guess, in letters alone: nats-server reads a value in its environment as configuration."""
+    return "".join(secrets.choice(string.ascii_letters) for _ in range(64))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file at once, readable by its owner only from the first byte."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,277 @@
+"""Flotilla on one machine: `stack.py up`, `down`, `status`, `logs`, `psql`, `prepare`.
+
+Everything it makes is in $FLOTILLA_STATE (default .local), but for TimescaleDB's programs,
+which checkouts share in $FLOTILLA_CACHE (default /var/cache/flotilla).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import httpx
+import psycopg.conninfo
+
+from deploy.local import certificates, machine, ports, processes, timescaledb
+from deploy.local.processes import Program, Supervisor
+from deploy.local.settings import (
+    NATS_PASSWORDS,
+    REPOSITORY,
+    Settings,
+    load,
+    password,
+    save,
+    state_folder,
+    write_private,
+)
+from deploy.local.waiting import StackError, alone
+
+BINARIES = Path(sys.executable).parent
+NATS_CONFIGURATION = REPOSITORY / "deploy/nats.conf"
+SERVICES = ("edge", "writer", "gateway")
+OTHER_RUN_SECONDS = 300
+STARTED = time.monotonic()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start everything; returns when this machine is live")
+    commands.add_parser("down", help="stop everything, keep the data")
+    commands.add_parser("status", help="what runs")
+    logs = commands.add_parser("logs", help="the last lines of the logs; follows on a terminal")
+    logs.add_argument("names", nargs="*")
+    commands.add_parser("psql", help="a database prompt; takes psql's options")
+    commands.add_parser("prepare", help="have TimescaleDB's programs, and nothing else")
+    given, options = parser.parse_known_args()
+    if options and given.command != "psql":
+        parser.error(f"unknown: {' '.join(options)}")
+    try:
+        if given.command == "up":
+            with alone(state_folder() / "lock", seconds=OTHER_RUN_SECONDS):
+                up()
+        elif given.command == "down":
+            with alone(state_folder() / "lock", seconds=OTHER_RUN_SECONDS):
+                down()
+        elif given.command == "status":
+            return status()
+        elif given.command == "logs":
+            logs_of(given.names)
+        elif given.command == "psql":
+            become_psql(options)
+        else:
+            timescaledb.find_installation()
+    except (StackError, httpx.HTTPError, subprocess.SubprocessError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def up() -> None:
+    settings = load(os.environ)
+    supervisor = _supervisor(settings.state)
+    if not processes.running(supervisor):
+        ports.refuse_busy(settings)
+    save(settings)
+    if not settings.admin_password.exists():
+        write_private(settings.admin_password, f"{password()[:24]}\n")
+    certificates.issue(settings.state / "tls", _names(settings))
+    say("settings, secrets and certificates are there")
+
+    programs = [_nats(settings), *_services(settings), _agent(settings)]
+    if settings.own_database:
+        programs.insert(0, _postgres(settings))
+    processes.configure(supervisor, programs, {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"})
+    if settings.own_database:
+        processes.start(supervisor, "postgres")
+    processes.start(supervisor, "nats")
+    timescaledb.wait_until_ready(settings.values["DATABASE_URL"], settings.log / "postgres.log")
+    say("database and NATS run")
+
+    _flotilla(settings, "migrate")
+    _flotilla(settings, "provision")
+    _flotilla(
+        settings,
+        *("user", "add", "admin", "--role", "admin"),
+        *("--password-file", str(settings.admin_password), "--if-missing"),
+    )
+    say("schema, streams and the first user are there")
+
+    processes.start(supervisor, *SERVICES)
+    machine.wait_until_gateway_ready(settings)
+    say("services run")
+
+    with machine.logged_in(settings) as client:
+        vps_id, anew = machine.enrol(settings, client)
+        if anew:
+            processes.stop_program(supervisor, "agent")
+        processes.start(supervisor, "agent")
+        vps = machine.wait_until_live(settings, client, vps_id)
+    say(f"{vps['name']} is {vps['status']}, CPU {vps['latest']['cpu_usage']} %")
+    print(
+        f"\n  address   {settings.values['FLOTILLA_PUBLIC_URL']}"
+        f"\n  user      admin"
+        f"\n  password  in {settings.admin_password}\n"
+    )
+
+
+def down() -> None:
+    supervisor = _supervisor(state_folder())
+    if processes.running(supervisor):
+        processes.stop(supervisor)
+        say("stopped; the data stays")
+    else:
+        print("Nothing runs.")
+
+
+def status() -> int:
+    supervisor = _supervisor(state_folder())
+    if not processes.running(supervisor):
+        print("Nothing runs; `make up` starts it.")
+        return 0
+    settings = load(os.environ)
+    print(processes.status(supervisor))
+    print(f"address {settings.values['FLOTILLA_PUBLIC_URL']}, data in {settings.state}")
+    all_run = set(processes.states(supervisor).values()) == {"RUNNING"}
+    return 0 if all_run else 1
+
+
+def logs_of(names: list[str]) -> None:
+    folder = state_folder() / "log"
+    files = [str(folder / f"{name}.log") for name in names] or [
+        str(path) for path in sorted(folder.glob("*.log"))
+    ]
+    if not files:
+        raise StackError(f"No logs in {folder} yet.")
+    follow = ["-F"] if sys.stdout.isatty() else []
+    os.execvp("tail", ["tail", "-n", "30", *follow, *files])  # noqa: S606 -- becomes tail
+
+
+def become_psql(options: list[str]) -> None:
+    settings = load(os.environ)
+    parts = psycopg.conninfo.conninfo_to_dict(settings.values["DATABASE_URL"])
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+    names |= {"dbname": "PGDATABASE", "sslmode": "PGSSLMODE"}
+    variables = {names[part]: str(value) for part, value in parts.items() if part in names}
+    command = ["psql"]
+    if shutil.which("psql") is None:
+        command = timescaledb.client_command(settings.state / "postgres", "psql")
+    os.execvpe(command[0], [*command, *options], {**os.environ, **variables})  # noqa: S606 -- becomes psql
+
+
+def say(what: str) -> None:
+    print(f"[{time.monotonic() - STARTED:5.1f} s] {what}", flush=True)
+
+
+def _supervisor(state: Path) -> Supervisor:
+    return Supervisor(state / "run", state / "log")
+
+
+def _postgres(settings: Settings) -> Program:
+    cluster = timescaledb.Cluster(
+        timescaledb.find_installation(),
+        settings.state / "postgres",
+        settings.port("PG"),
+        settings.values["FLOTILLA_PG_PASSWORD"],
+    )
+    timescaledb.create(cluster)
+    timescaledb.configure(cluster)
+    build = _digest([cluster.folder / "postgresql.conf", cluster.folder / "pg_hba.conf"])
+    command = timescaledb.server_command(cluster)
+    # INT is PostgreSQL's fast shutdown; TERM would wait for every client to go away.
+    return Program("postgres", command, build, stop_signal="INT")
+
+
+def _nats(settings: Settings) -> Program:
+    command = [
+        *(str(BINARIES / "nats-server"), "--config", str(NATS_CONFIGURATION)),
+        *("--addr", "127.0.0.1", "--port", str(settings.port("NATS"))),
+        *("--store_dir", str(settings.state / "nats")),
+    ]
+    passwords = {name: settings.values[name] for name in NATS_PASSWORDS}
+    return Program("nats", command, _digest([NATS_CONFIGURATION]), passwords)
+
+
+def _services(settings: Settings) -> list[Program]:
+    build = _digest(
+        [
+            *_sources("services", "proto"),
+            REPOSITORY / "requirements/dev.txt",
+            settings.state / "flotilla.env",
+            Path(settings.values["FLOTILLA_TLS_CERTIFICATE"]),
+        ]
+    )
+    environment = {"FLOTILLA_STATE": str(settings.state)}
+    return [
+        Program(name, [str(BINARIES / "flotilla"), "run", name], build, environment)
+        for name in SERVICES
+    ]
+
+
+def _agent(settings: Settings) -> Program:
+    configuration = settings.state / "agent.toml"  # not the one of an agent installed for real
+    if not configuration.exists():
+        configuration.write_text(
+            "# Settings of this machine's agent, as an installed one reads from its config.toml.\n"
+        )
+    command = [
+        *(str(BINARIES / "flotilla-agent"), "--state", str(settings.agent)),
+        *("--config", str(configuration)),
+    ]
+    build = _digest(
+        [*_sources("agent", "proto"), REPOSITORY / "requirements/dev.txt", configuration]
+    )
+    return Program("agent", command, build)
+
+
+def _sources(*folders: str) -> list[Path]:
+    return [
+        path
+        for folder in folders
+        for path in sorted((REPOSITORY / folder).rglob("*"))
+        if path.suffix in {".py", ".sql", ".toml"}
+    ]
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _flotilla(settings: Settings, *words: str) -> None:
+    done = subprocess.run(
+        [str(BINARIES / "flotilla"), *words],
+        env={"PATH": os.environ["PATH"], "FLOTILLA_STATE": str(settings.state)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError(f"`flotilla {' '.join(words[:2])}` failed:\n{done.stdout}{done.stderr}")
+
+
+def _names(settings: Settings) -> set[str]:
+    return {
+        "localhost",
+        "127.0.0.1",
+        socket.gethostname(),
+        settings.values["FLOTILLA_PUBLIC_HOST"],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
