@@ -1,1 +1,115 @@
-def main() -> None: ...
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from agent import __version__, logs
+from agent.errors import AgentError
+
+CONFIG_FILE = Path("/etc/flotilla-agent/config.toml")
+STATE_FOLDER = Path("/var/lib/flotilla-agent")
+
+
+def main() -> None:
+    sys.exit(command(parser().parse_args()))
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="flotilla-agent", description="Reports this server's metrics to Flotilla."
+    )
+    top.add_argument("--version", action="version", version=f"flotilla-agent {__version__}")
+    top.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"configuration (default {CONFIG_FILE})"
+    )
+    top.add_argument(
+        "--state",
+        type=Path,
+        metavar="FOLDER",
+        default=STATE_FOLDER,
+        help="where the key and the enrolment are kept (default %(default)s)",
+    )
+    top.add_argument(
+        "--once", action="store_true", help="print one snapshot as JSON; needs no enrolment"
+    )
+    enrol = top.add_subparsers(dest="action", metavar="").add_parser(
+        "enrol",
+        help="register this server with a console",
+        description="Registers this server with a console. The token is read from the"
+        " environment variable FLOTILLA_ENROLMENT_TOKEN or from --token-file.",
+    )
+    enrol.add_argument("--console", required=True, metavar="URL", help="address of the console")
+    enrol.add_argument(
+        "--ca-sha256", required=True, metavar="HEX", help="fingerprint of the console's CA"
+    )
+    enrol.add_argument("--token-file", metavar="FILE", help='"-" is standard input')
+    enrol.add_argument("--force", action="store_true", help="replace the present enrolment")
+    enrol.add_argument(
+        "--state", type=Path, metavar="FOLDER", default=argparse.SUPPRESS, help="as above"
+    )
+    return top
+
+
+def command(options: argparse.Namespace) -> int:
+    """Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 not enrolled."""
+    try:
+        if options.action == "enrol":
+            enrol(options)
+        elif options.once:
+            once(options)
+        else:
+            run(options)
+    except AgentError as error:
+        print(f"flotilla-agent: {error}", file=sys.stderr)  # noqa: T201  # to whoever typed it
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+# Each command loads only what it needs: gRPC alone takes a third of the memory of a
+# running agent.
+
+
+def run(options: argparse.Namespace) -> None:
+    # 4 MB that asyncio would load and nothing here uses: gRPC brings its own TLS.
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # import then raises ImportError
+    # Its C core writes lines of its own form; what ends a stream is logged here.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from agent import config, identity, run  # noqa: PLC0415
+
+    local = config.load(options.config or CONFIG_FILE, required=options.config is not None)
+    logs.configure(local.log_level)
+    state = identity.StateFolder(options.state)
+    run.run(state, state.identity(), local)
+
+
+def once(options: argparse.Namespace) -> None:
+    from agent import config, once  # noqa: PLC0415
+
+    local = config.load(options.config or CONFIG_FILE, required=options.config is not None)
+    logs.configure(local.log_level)
+    print(once.report(local))  # noqa: T201  # what was asked for
+
+
+def enrol(options: argparse.Namespace) -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from agent import enrol, identity  # noqa: PLC0415
+
+    state = identity.StateFolder(options.state)
+    state.prepare()
+    if state.enrolled() and not options.force:
+        raise AgentError(f"{state.path}: enrolled already; --force replaces that enrolment")
+    token = enrol.read_token(options.token_file)
+    enrolled, name = enrol.enrol(options.console, options.ca_sha256, token)
+    try:
+        state.keep_identity(enrolled)
+    except OSError as error:
+        raise AgentError(
+            f"{state.path}: {error.strerror}; the token is used up: make a new install line"
+        ) from None
+    print(f"enrolled as {name} ({enrolled.vps_id})")  # noqa: T201  # to whoever typed it
+
+
+if __name__ == "__main__":
+    main()

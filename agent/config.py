@@ -1,0 +1,153 @@
+import dataclasses
+import logging
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.errors import ConfigError
+from flotilla.v1.agent_pb2 import AgentConfig, Collector, LogLevel
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+log = logging.getLogger(__name__)
+
+INTERVAL_MIN = 0.5  # seconds
+INTERVAL_MAX = 3600.0  # seconds
+FILE_LIMIT = 65_536  # bytes
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def collector_name(collector: Collector.ValueType) -> str:
+    return Collector.Name(collector).removeprefix("COLLECTOR_").lower()
+
+
+COLLECTORS = frozenset(collector_name(number) for number in Collector.values() if number)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    report_interval: float = 2.0  # seconds
+    log_level: str = "info"
+    disabled_collectors: frozenset[str] = frozenset()
+    docker: bool = False
+
+
+def load(path: Path, *, required: bool) -> Config:
+    """Read the owner's file; where it is not required its absence means the defaults."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        if required:
+            raise ConfigError("file", "does not exist", str(path)) from None
+        return Config()
+    except OSError as error:
+        raise ConfigError("file", error.strerror or "cannot be read", str(path)) from None
+    if len(content) > FILE_LIMIT:
+        raise ConfigError("file", f"is larger than {FILE_LIMIT} bytes", str(path))
+    return parse(content, str(path))
+
+
+def parse(content: bytes, source: str) -> Config:
+    try:
+        table = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("file", f"is not valid TOML: {error}", source) from None
+    values = {}
+    for key, value in table.items():
+        check = CHECKS.get(key)
+        if check is None:
+            raise ConfigError(key, f"is unknown; known are {', '.join(CHECKS)}", source)
+        try:
+            values[key] = check(value)
+        except ValueError as error:
+            raise ConfigError(key, str(error), source) from None
+    return Config(**values)
+
+
+def _interval(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        raise ValueError("must be a number of seconds")
+    if not INTERVAL_MIN <= value <= INTERVAL_MAX:
+        raise ValueError(f"must be from {INTERVAL_MIN:g} to {INTERVAL_MAX:g} seconds")
+    return float(value)
+
+
+def _log_level(value: object) -> str:
+    if not isinstance(value, str) or value not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return value
+
+
+def _collectors(value: object) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be a list of names")
+    unknown = sorted(set(value) - COLLECTORS)
+    if unknown:
+        known = ", ".join(sorted(COLLECTORS))
+        raise ValueError(f"does not know {', '.join(unknown)}; known are {known}")
+    return frozenset(value)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004  # parse() names the key
+    return value
+
+
+CHECKS: dict[str, Callable[[object], Any]] = {
+    "report_interval": _interval,
+    "log_level": _log_level,
+    "disabled_collectors": _collectors,
+    "docker": _boolean,
+}
+
+
+def merge(local: Config, pushed: AgentConfig) -> Config:
+    """Lay what the server pushed over the owner's file."""
+    changes: dict[str, Any] = {}
+    if pushed.HasField("report_interval_ms"):
+        seconds = pushed.report_interval_ms / 1000
+        changes["report_interval"] = min(max(seconds, INTERVAL_MIN), INTERVAL_MAX)
+    if pushed.HasField("log_level") and pushed.log_level in LogLevel.values()[1:]:
+        name = LogLevel.Name(pushed.log_level)
+        changes["log_level"] = name.removeprefix("LOG_LEVEL_").lower()
+    if pushed.HasField("docker_enabled"):
+        changes["docker"] = pushed.docker_enabled
+    if pushed.HasField("disabled_collectors"):
+        known = Collector.values()[1:]
+        changes["disabled_collectors"] = frozenset(
+            # A newer server may name a collector that this agent does not have.
+            collector_name(number)
+            for number in pushed.disabled_collectors.collectors
+            if number in known
+        )
+    return dataclasses.replace(local, **changes)
+
+
+class LiveConfig:
+    """The configuration in force, which the server may change at any moment."""
+
+    def __init__(self, local: Config, pushed: AgentConfig) -> None:
+        self._local = local
+        self._listeners: list[Callable[[], None]] = []
+        self.revision = pushed.revision
+        self.current = merge(local, pushed)
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def apply(self, pushed: AgentConfig) -> bool:
+        """Tell whether it was news."""
+        if pushed.revision <= self.revision:
+            return False
+        self.revision = pushed.revision
+        self.current = merge(self._local, pushed)
+        log.info("configuration revision %d applied: %s", self.revision, self.current)
+        for listener in self._listeners:
+            listener()
+        return True

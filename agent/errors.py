@@ -1,0 +1,25 @@
+class AgentError(Exception):
+    """What a person can put right; its text is shown as it stands."""
+
+    exit_code = 1
+
+
+class ConfigError(AgentError):
+    exit_code = 2
+
+    def __init__(self, key: str, problem: str, source: str) -> None:
+        super().__init__(f"{source}: {key}: {problem}")
+        self.key = key
+        self.problem = problem
+
+
+class NotEnrolledError(AgentError):
+    exit_code = 3
+
+
+class EnrolmentError(AgentError):
+    pass
+
+
+class StreamError(AgentError):
+    """The stream has to be opened anew."""

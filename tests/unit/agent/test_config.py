@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+
+from agent.config import Config, LiveConfig, load, merge, parse
+from agent.errors import ConfigError
+from flotilla.v1.agent_pb2 import (
+    COLLECTOR_DISK,
+    COLLECTOR_TEMPERATURE,
+    LOG_LEVEL_DEBUG,
+    AgentConfig,
+    CollectorList,
+)
+
+SOURCE = "agent.toml"
+
+
+def test_every_key_is_read() -> None:
+    content = b"""
+report_interval = 5
+log_level = "debug"
+disabled_collectors = ["temperature", "disk_io"]
+docker = true
+"""
+
+    assert parse(content, SOURCE) == Config(
+        report_interval=5.0,
+        log_level="debug",
+        disabled_collectors=frozenset({"temperature", "disk_io"}),
+        docker=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("report_interval = 0.4", "report_interval"),
+        ("report_interval = 3601", "report_interval"),
+        ("report_interval = nan", "report_interval"),
+        ('report_interval = "2"', "report_interval"),
+        ("report_interval = true", "report_interval"),
+        ('log_level = "loud"', "log_level"),
+        ('disabled_collectors = "cpu"', "disabled_collectors"),
+        ('disabled_collectors = ["gpu"]', "disabled_collectors"),
+        ("disabled_collectors = [1]", "disabled_collectors"),
+        ('docker = "yes"', "docker"),
+        ("interval = 2", "interval"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_key(line: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{SOURCE}: {key}: ") as caught:
+        parse(line.encode(), SOURCE)
+
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize("content", [b"report_interval", b"\xff\xfe"])
+def test_what_is_not_toml_is_refused(content: bytes) -> None:
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        parse(content, SOURCE)
+
+
+def test_a_file_that_nobody_named_may_be_missing(tmp_path: Path) -> None:
+    assert load(tmp_path / "config.toml", required=False) == Config()
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load(tmp_path / "config.toml", required=True)
+
+
+def test_what_is_pushed_lies_over_the_file_and_the_rest_stays() -> None:
+    local = Config(report_interval=5, disabled_collectors=frozenset({"cpu"}), docker=True)
+    pushed = AgentConfig(
+        revision=1,
+        log_level=LOG_LEVEL_DEBUG,
+        disabled_collectors=CollectorList(collectors=[COLLECTOR_DISK, COLLECTOR_TEMPERATURE]),
+    )
+
+    assert merge(local, pushed) == Config(
+        report_interval=5,
+        log_level="debug",
+        disabled_collectors=frozenset({"disk", "temperature"}),
+        docker=True,
+    )
+
+
+def test_a_pushed_empty_list_switches_everything_on() -> None:
+    local = Config(disabled_collectors=frozenset({"cpu"}))
+
+    merged = merge(local, AgentConfig(disabled_collectors=CollectorList()))
+
+    assert merged.disabled_collectors == frozenset()
+
+
+@pytest.mark.parametrize(("pushed", "kept"), [(0, 0.5), (100, 0.5), (2**31, 3600.0)])
+def test_a_pushed_interval_is_kept_within_bounds(pushed: int, kept: float) -> None:
+    assert merge(Config(), AgentConfig(report_interval_ms=pushed)).report_interval == kept
+
+
+def test_a_level_and_a_collector_of_a_newer_server_are_passed_over() -> None:
+    raw = AgentConfig.FromString(AgentConfig(log_level=99).SerializeToString())  # type: ignore[arg-type]
+    raw.disabled_collectors.collectors.extend([COLLECTOR_DISK, 99])  # type: ignore[list-item]
+
+    assert merge(Config(), raw) == Config(disabled_collectors=frozenset({"disk"}))
+
+
+def test_only_a_newer_revision_is_applied() -> None:
+    live = LiveConfig(Config(), AgentConfig())
+    heard: list[float] = []
+    live.subscribe(lambda: heard.append(live.current.report_interval))
+
+    assert live.apply(AgentConfig(revision=2, report_interval_ms=5_000))
+    assert not live.apply(AgentConfig(revision=2, report_interval_ms=9_000))
+    assert not live.apply(AgentConfig(revision=1, report_interval_ms=9_000))
+    assert heard == [5.0]
+
+
+def test_a_later_revision_takes_back_what_an_earlier_one_set() -> None:
+    live = LiveConfig(Config(report_interval=7), AgentConfig(revision=1, report_interval_ms=5_000))
+
+    live.apply(AgentConfig(revision=2))
+
+    assert live.current.report_interval == 7

@@ -1,0 +1,112 @@
+import stat
+from pathlib import Path
+
+import pytest
+from nacl.signing import SigningKey
+
+from agent.errors import AgentError, NotEnrolledError
+from agent.identity import Identity, StateFolder
+from flotilla.v1.agent_pb2 import AgentConfig
+
+IDENTITY = Identity(
+    vps_id="vps-1",
+    address="edge.example:8443",
+    ca_certificate="PEM",
+    key=SigningKey(bytes(32)),
+    command_keys=(bytes(range(32)),),
+)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateFolder:
+    state = StateFolder(tmp_path / "state")
+    state.prepare()
+    return state
+
+
+def test_an_identity_is_read_as_it_was_kept(state: StateFolder) -> None:
+    state.keep_identity(IDENTITY)
+
+    assert state.identity() == IDENTITY
+
+
+def test_what_is_kept_is_readable_by_its_owner_alone(state: StateFolder) -> None:
+    state.keep_identity(IDENTITY)
+    state.keep_pushed_config(AgentConfig(revision=1))
+
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in state.path.iterdir()}
+    assert modes == {0o600}
+    assert stat.S_IMODE(state.path.stat().st_mode) == 0o700
+
+
+def test_a_folder_without_an_identity_says_what_to_do(state: StateFolder) -> None:
+    with pytest.raises(NotEnrolledError, match="add this server in the console"):
+        state.identity()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"vps_id": "v"}', '{"vps_id":1,"key":"x"}'])
+def test_a_damaged_identity_is_told_apart_from_a_missing_one(
+    state: StateFolder, content: str
+) -> None:
+    (state.path / "identity.json").write_text(content)
+
+    with pytest.raises(AgentError, match="damaged"):
+        state.identity()
+
+
+def test_the_key_shows_in_no_text_made_of_an_identity() -> None:
+    assert "key=" not in repr(IDENTITY).replace("command_keys=", "")
+
+
+def test_pushed_configuration_outlives_a_restart(state: StateFolder) -> None:
+    pushed = AgentConfig(revision=3, report_interval_ms=5_000)
+
+    state.keep_pushed_config(pushed)
+
+    assert StateFolder(state.path).pushed_config() == pushed
+
+
+def test_damaged_pushed_configuration_counts_as_none(state: StateFolder) -> None:
+    (state.path / "pushed-config.pb").write_bytes(b"\xff\xff")
+
+    assert state.pushed_config() == AgentConfig()
+
+
+def test_a_new_identity_forgets_what_was_pushed_to_the_old_one(state: StateFolder) -> None:
+    state.keep_pushed_config(AgentConfig(revision=3))
+
+    state.keep_identity(IDENTITY)
+
+    assert state.pushed_config() == AgentConfig()
+
+
+def test_a_write_that_fails_leaves_the_old_content_and_no_draft(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.keep_identity(IDENTITY)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        state.keep_pushed_config(AgentConfig(revision=3))
+
+    assert [path.name for path in state.path.iterdir()] == ["identity.json"]
+    assert state.identity() == IDENTITY
+
+
+def test_a_second_agent_is_kept_off_the_folder(state: StateFolder) -> None:
+    with state.lock(), pytest.raises(AgentError, match="another agent"):
+        state.lock()
+
+    state.lock().close()
+
+
+def test_the_challenge_signature_binds_server_nonce_and_id() -> None:
+    nonce = bytes(range(32))
+
+    signature = IDENTITY.sign_challenge(nonce)
+
+    message = b"flotilla-stream-v1\0vps-1\0" + nonce
+    assert IDENTITY.key.verify_key.verify(message, signature) == message

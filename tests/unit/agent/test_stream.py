@@ -1,0 +1,197 @@
+import asyncio
+import time
+
+import grpc
+import pytest
+
+from agent.refusal import COMMANDS_OFF, SHELL_OFF
+from flotilla.v1.agent_pb2 import (
+    AgentConfig,
+    BatchAck,
+    Heartbeat,
+    MessageToAgent,
+    Powers,
+    ServerHandshakeAck,
+)
+from flotilla.v1.command_pb2 import (
+    Command,
+    CommandRequest,
+    CommandResponse,
+    PtyClose,
+    PtyDataToAgent,
+)
+from tests.unit.agent.edge import NONCE, VPS_ID, Edge, soon
+from tests.unit.agent.running import Start
+
+ACCEPTED, DURABLE = BatchAck.OUTCOME_ACCEPTED, BatchAck.OUTCOME_DURABLE
+
+
+async def test_the_handshake_answers_the_challenge(start: Start, edge: Edge) -> None:
+    agent = start()
+    peer = await edge.peer()
+
+    handshake = await peer.challenge()
+
+    assert handshake.vps_id == VPS_ID
+    agent.identity.key.verify_key.verify(
+        b"flotilla-stream-v1\0" + VPS_ID.encode() + b"\0" + NONCE, handshake.signature
+    )
+    assert handshake.facts.hostname == "web-1"
+    assert handshake.powers == Powers()
+    assert handshake.config_revision == 0
+
+
+async def test_nothing_is_sent_before_the_server_accepted_the_handshake(
+    start: Start, edge: Edge
+) -> None:
+    agent = start()
+    agent.report(1)
+    peer = await edge.peer()
+    await peer.challenge()
+    assert peer._inbox.empty()
+
+    ack = ServerHandshakeAck(result=ServerHandshakeAck.RESULT_ACCEPTED)
+    await peer.send(MessageToAgent(handshake_ack=ack))
+
+    assert (await peer.batch()).snapshots[0].time_unix_ms == 1
+
+
+async def test_a_batch_that_was_accepted_and_made_durable_is_forgotten(
+    start: Start, edge: Edge
+) -> None:
+    agent = start()
+    peer = await edge.peer()
+    await peer.shake_hands()
+    agent.report(1)
+    batch = await peer.batch()
+
+    await peer.acknowledge(batch, ACCEPTED)
+    await soon(agent.outbox.settled())
+    await peer.acknowledge(batch, DURABLE)
+    agent.report(2)
+
+    assert (await peer.batch()).header.sequence == 2
+    assert list(agent.outbox._batches) == [2]
+
+
+async def test_a_new_stream_brings_again_what_was_not_accepted(start: Start, edge: Edge) -> None:
+    agent = start()
+    first = await edge.peer()
+    await first.shake_hands()
+    agent.report(1)
+    accepted = await first.batch()
+    agent.report(2)
+    lost = await first.batch()
+    await first.acknowledge(accepted, ACCEPTED)
+    # The answer shows that the acknowledgement before it has been read.
+    await first.send(MessageToAgent(heartbeat_request=Heartbeat(number=9)))
+    await first.receive("heartbeat")
+    first.end(grpc.StatusCode.UNAVAILABLE, "draining")
+
+    second = await edge.peer()
+    await second.shake_hands()
+
+    again = await second.batch()
+    assert again.header.sequence == lost.header.sequence == 2
+    assert again.header.epoch == lost.header.epoch
+    assert again.snapshots == lost.snapshots
+
+
+async def test_a_refused_batch_is_not_sent_again(
+    start: Start, edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = start()
+    peer = await edge.peer()
+    await peer.shake_hands()
+    agent.report(1)
+    await peer.acknowledge(
+        await peer.batch(), BatchAck.OUTCOME_REFUSED, reason="bad\x1b[31m\nthing"
+    )
+    await soon(agent.outbox.settled())
+    peer.end(grpc.StatusCode.UNAVAILABLE)
+
+    second = await edge.peer()
+    await second.shake_hands()
+    agent.report(2)
+
+    assert (await second.batch()).header.sequence == 2
+    assert agent.outbox.refused == 1
+
+
+async def test_retry_brings_the_same_batch_after_the_wait(start: Start, edge: Edge) -> None:
+    agent = start()
+    peer = await edge.peer()
+    await peer.shake_hands()
+    agent.report(1)
+    batch = await peer.batch()
+    asked = time.monotonic()
+
+    await peer.acknowledge(batch, BatchAck.OUTCOME_RETRY, retry_after_ms=200)
+
+    assert (await peer.batch()).header.sequence == 1
+    assert time.monotonic() - asked >= 0.2
+
+
+async def test_an_acknowledgement_of_another_epoch_is_ignored(start: Start, edge: Edge) -> None:
+    agent = start()
+    peer = await edge.peer()
+    await peer.shake_hands()
+    agent.report(1)
+    batch = await peer.batch()
+    batch.header.epoch = "another"
+    await peer.acknowledge(batch, DURABLE)
+    agent.report(2)
+    await peer.batch()
+
+    assert list(agent.outbox._batches) == [1, 2]
+
+
+async def test_configuration_is_taken_with_the_handshake_and_at_any_moment_after(
+    start: Start, edge: Edge
+) -> None:
+    agent = start()
+    applied: asyncio.Queue[float] = asyncio.Queue()
+    agent.config.subscribe(lambda: applied.put_nowait(agent.config.current.report_interval))
+    peer = await edge.peer()
+
+    await peer.shake_hands(AgentConfig(revision=4, report_interval_ms=5_000))
+    assert await soon(applied.get()) == 5.0
+    await peer.send(MessageToAgent(config=AgentConfig(revision=5, report_interval_ms=9_000)))
+    assert await soon(applied.get()) == 9.0
+    peer.end(grpc.StatusCode.UNAVAILABLE)
+
+    assert (await (await edge.peer()).challenge()).config_revision == 5
+
+
+async def test_commands_and_terminals_are_refused_with_the_reason(start: Start, edge: Edge) -> None:
+    start()
+    peer = await edge.peer()
+    await peer.shake_hands()
+
+    command = Command(id="c-1").SerializeToString()
+    await peer.send(MessageToAgent(command_request=CommandRequest(command=command)))
+    response = (await peer.receive("command_response")).command_response
+    assert response == CommandResponse(
+        command_id="c-1", status=CommandResponse.STATUS_REFUSED, last=True, reason=COMMANDS_OFF
+    )
+
+    terminal = PtyDataToAgent(session_id="s-1", start=CommandRequest())
+    await peer.send(MessageToAgent(pty_data=terminal))
+    data = (await peer.receive("pty_data")).pty_data
+    assert (data.session_id, data.exit.reason) == ("s-1", SHELL_OFF)
+
+
+async def test_malformed_commands_and_unknown_messages_do_no_harm(start: Start, edge: Edge) -> None:
+    agent = start()
+    peer = await edge.peer()
+    await peer.shake_hands()
+
+    await peer.send(MessageToAgent(command_request=CommandRequest(command=b"\xff\xff")))
+    refused = (await peer.receive("command_response")).command_response
+    assert refused.status == CommandResponse.STATUS_REFUSED
+    await peer.send(MessageToAgent())
+    await peer.send(MessageToAgent(pty_data=PtyDataToAgent(session_id="s", close=PtyClose())))
+    agent.report(1)
+
+    await peer.batch()
+    assert not peer.gone.is_set()
