@@ -56,10 +56,11 @@ openapi: .venv/.installed web/node_modules/.installed ## Write the HTTP contract
 	npm --prefix web run openapi
 
 lock: .venv/.installed ## Resolve requirements/*.in anew
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
-		--python-version 3.11 --output-file requirements/uv.txt requirements/uv.in
-	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
-		--python-version 3.11 --output-file requirements/dev.txt requirements/dev.in
+	for name in uv dev bench; do \
+		uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
+			--no-emit-index-url --python-version 3.11 \
+			--output-file requirements/$$name.txt requirements/$$name.in; \
+	done
 
 hooks: .venv/.installed ## Check each commit before it is made
 	pre-commit install
@@ -114,8 +115,8 @@ test-web: web/node_modules/.installed ## The console's own tests
 test-e2e: setup database chromium ## The whole stack in a real browser
 	pytest tests/e2e
 
-bench: setup database ## Measure; see tests/bench
-	$(PYTHON) tests/bench/run.py
+bench: setup database ## Measure this machine and revision; see docs/benchmarks
+	@$(PYTHON) tests/bench/run.py $(ARGS)
 
 # --- what the targets above stand on ---
 

@@ -1,0 +1,70 @@
+"""A stack of the benchmark's own: other ports, a folder that goes away, never the user's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from deploy.local import processes
+from deploy.local.processes import Supervisor
+from deploy.local.settings import PORTS, REPOSITORY, Settings, read
+
+SERVERS = ("edge", "writer", "gateway", "nats", "postgres")
+UP_SECONDS = 1800  # the first ever makes TimescaleDB's root
+DOWN_SECONDS = 120
+
+
+@contextmanager
+def running() -> Iterator[Settings]:
+    state = Path(tempfile.mkdtemp(prefix="flotilla-bench-"))
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "FLOTILLA_CACHE" or not name.startswith(("FLOTILLA_", "DATABASE_URL"))
+    }
+    environment |= {"FLOTILLA_STATE": str(state)}
+    environment |= dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    try:
+        _stack("up", environment, UP_SECONDS)
+        yield Settings(state, read(state / "flotilla.env"), own_database=True)
+    finally:
+        _stack("down", environment, DOWN_SECONDS)
+        shutil.rmtree(state)
+
+
+def supervisor(settings: Settings) -> Supervisor:
+    return Supervisor(settings.state / "run", settings.log)
+
+
+def pids(settings: Settings) -> dict[str, int]:
+    """By program: `name RUNNING pid 123, uptime 0:00:12` is supervisord's word."""
+    lines = (line.split() for line in processes.status(supervisor(settings)).splitlines())
+    return {
+        words[0]: int(words[3].rstrip(",")) for words in lines if words[1:3] == ["RUNNING", "pid"]
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in listeners]
+
+
+def _stack(command: str, environment: dict[str, str], seconds: float) -> None:
+    subprocess.run(
+        [sys.executable, str(REPOSITORY / "deploy/local/stack.py"), command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        timeout=seconds,
+        check=True,
+    )

@@ -1,0 +1,201 @@
+"""Measure this revision on this machine; docs/benchmarks says what each figure is."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from agent import __version__
+from deploy.local import machine, processes
+from deploy.local.debian import APT_INSTALL
+from deploy.local.settings import Settings, state_folder
+from flotilla.v1.metrics_pb2 import PerformanceSnapshot
+from tests.bench import latency, own_stack, peers, programs, report, sizes, surroundings
+from tests.bench.peers import Peer
+from tests.bench.processes import Use, busy_seconds, watch
+from tests.bench.report import AgentRow, Report
+
+INTERVAL = 2.0  # seconds; our agent's own default
+WARM_UP = 3 * INTERVAL
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was seen while all ran side by side."""
+
+    used: Mapping[str, Use | None]
+    peers: Sequence[AgentRow]
+    cores_busy: float
+    delays: Sequence[latency.Delay]
+    on_the_way: sizes.OnTheWay
+    snapshots: Sequence[PerformanceSnapshot]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long (default 60)")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the tables into docs/benchmarks/README.md"
+    )
+    given = parser.parse_args()
+    if given.seconds < 2 * INTERVAL:
+        parser.error(f"--seconds must be {2 * INTERVAL:g} at least")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stack is stopped
+    if shutil.which("ss") is None:
+        subprocess.run([APT_INSTALL, "iproute2"], check=True)
+    with own_stack.running() as settings:
+        peers_folder(settings).mkdir()
+        done = asyncio.run(measure(settings, given.seconds))
+    written = state_folder() / "reports/bench.json"
+    for folder in (written.parent.parent, written.parent):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written.write_text(json.dumps(asdict(done), indent=2) + "\n")
+    if given.write_docs:
+        report.write_page(done)
+    sys.stdout.write(report.as_markdown(done) if given.markdown else report.as_text(done))
+    say(f"written to {written}")
+    return 0
+
+
+async def measure(settings: Settings, seconds: float) -> Report:
+    found = surroundings.look()
+    observed = await observe(settings, seconds)
+    processes.stop_program(own_stack.supervisor(settings), "agent")
+    say(f"filling the table with {sizes.ROWS:,} rows")
+    stored = await sizes.stored(settings.values["DATABASE_URL"], observed.snapshots)
+    return Report(
+        surroundings=found,
+        seconds=seconds,
+        interval_seconds=INTERVAL,
+        cores_busy=observed.cores_busy,
+        agents=_compared([_our_row(observed), *observed.peers]),
+        servers={name: observed.used[name] for name in own_stack.SERVERS},
+        delays=latency.summarise(observed.delays),
+        on_the_way=observed.on_the_way,
+        stored=stored,
+    )
+
+
+async def observe(settings: Settings, seconds: float) -> Observed:
+    vps_id = (settings.state / "vps-id").read_text().strip()
+    pids = own_stack.pids(settings)
+    edge = settings.port("GRPC")
+    delays: list[latency.Delay] = []
+    async with AsyncExitStack() as stack:
+        beside, absent = await _start_peers(stack, peers_folder(settings))
+        tap = await stack.enter_async_context(sizes.tapped(settings, vps_id))
+        with machine.logged_in(settings) as client:
+            url = latency.socket_url(client, f"vps/{vps_id}/metrics/realtime")
+        await stack.enter_async_context(_meanwhile(latency.collect(url, delays)))
+        roots = {name: pids[name] for name in ("agent", *own_stack.SERVERS)}
+        roots |= {peer.name: peer.process.pid for peer in beside}
+        await asyncio.sleep(WARM_UP)
+        say(f"measuring for {seconds:g} s")
+        first = await sizes.mark(tap, pids["agent"], edge)
+        delays.clear()
+        for peer in beside:
+            peer.forget()
+        busy = busy_seconds()
+        used = await watch(roots, seconds)
+        busy = busy_seconds() - busy
+        rows = [_peer_row(peer, used[peer.name]) for peer in beside]
+        last = await sizes.mark(tap, pids["agent"], edge)
+    on_the_way = sizes.between(first, last, tap.snapshots)
+    return Observed(used, [*rows, *absent], busy / seconds, delays, on_the_way, tap.snapshots)
+
+
+async def _start_peers(stack: AsyncExitStack, folder: Path) -> tuple[list[Peer], list[AgentRow]]:
+    """Those that run and are asked from now on, and rows for those that cannot be had."""
+    known: dict[str, Callable[[], AbstractAsyncContextManager[Peer]]] = {
+        "prometheus-node-exporter": lambda: peers.node_exporter(
+            programs.from_debian("prometheus-node-exporter", "usr/bin/prometheus-node-exporter"),
+            folder,
+        ),
+        "zabbix-agent2": lambda: peers.zabbix_agent2(
+            programs.from_debian("zabbix-agent2", "usr/sbin/zabbix_agent2"), folder
+        ),
+        "glances": lambda: peers.glances(programs.from_pypi("glances"), folder, INTERVAL),
+    }
+    running, absent = [], []
+    for name, start in known.items():
+        say(f"starting {name}")
+        try:
+            peer = await stack.enter_async_context(start())
+        except (programs.MissingProgramError, peers.SilentPeerError) as error:
+            absent.append(AgentRow(name, problem=str(error)))
+        else:
+            await stack.enter_async_context(_meanwhile(peer.keep_asking(INTERVAL)))
+            running.append(peer)
+    return running, absent
+
+
+def peers_folder(settings: Settings) -> Path:
+    return settings.state / "peers"
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _our_row(observed: Observed) -> AgentRow:
+    return AgentRow(
+        "flotilla-agent",
+        __version__,
+        observed.used["agent"],
+        looks=observed.on_the_way.snapshots,
+        bytes_per_look=observed.on_the_way.wire_up,
+    )
+
+
+def _peer_row(peer: Peer, use: Use | None) -> AgentRow:
+    return AgentRow(
+        peer.name,
+        peer.version,
+        use,
+        looks=peer.looks,
+        misses=peer.misses,
+        bytes_per_look=peer.answer_bytes / peer.looks if peer.looks else None,
+        problem="ended during the run" if use is None else "",
+    )
+
+
+def _compared(rows: Sequence[AgentRow]) -> list[AgentRow]:
+    """With the ratios to the first, which is ours."""
+    ours = rows[0].use
+    if ours is None or not ours.cpu_percent:
+        return list(rows)
+    return [
+        row
+        if row.use is None
+        else replace(
+            row,
+            memory_ratio=row.use.rss_bytes / ours.rss_bytes,
+            cpu_ratio=row.use.cpu_percent / ours.cpu_percent,
+        )
+        for row in rows
+    ]
+
+
+def say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
