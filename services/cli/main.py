@@ -14,7 +14,7 @@ import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
-from services.cli import users
+from services.cli import deadletters, users
 from services.cli.provision import provision
 from services.cli.settings import OperatorSettings, ProvisionSettings
 from services.cli.status import print_status
@@ -100,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     look = commands.add_parser("status", help="services, streams and what waits in them")
     look.add_argument("--json", action="store_true", help="for programs")
     look.set_defaults(command=_status)
+
+    letters = commands.add_parser("dlq", help="what consumers set aside")
+    deadletters.add_commands(letters)
 
     document = commands.add_parser("openapi", help="print the API's OpenAPI document")
     document.set_defaults(command=_openapi)

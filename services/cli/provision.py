@@ -13,6 +13,9 @@ DAY = 86_400.0  # seconds
 GIB = 1024**3
 DEDUPLICATION = 120.0  # seconds
 ACK_WAIT = 30.0  # seconds, over the consumer's own time-out
+# Some three days of a database that is away; then an advisory tells, and `flotilla dlq`
+# sends the message again.
+MAX_DELIVER = 10_000
 REPLICAS = 1
 
 STREAMS = (
@@ -41,7 +44,7 @@ STREAMS = (
     ),
     api.StreamConfig(
         name=Stream.DEADLETTERS,
-        subjects=[subjects.DEADLETTERS_ALL],
+        subjects=[subjects.DEADLETTERS_ALL, subjects.MAX_DELIVERIES_ALL],
         description="What could not be handled",
         max_age=30 * DAY,
         max_bytes=GIB,
@@ -53,9 +56,9 @@ DURABLES = (
         Stream.TELEMETRY,
         api.ConsumerConfig(
             durable_name=Durable.INGEST_WRITE_TELEMETRY,
-            filter_subject=subjects.TELEMETRY_PERFORMANCE_ALL,
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
+            max_deliver=MAX_DELIVER,
             max_ack_pending=5_000,
         ),
     ),
@@ -66,6 +69,7 @@ DURABLES = (
             filter_subject=subjects.VPS_EVENTS_ALL,
             ack_policy=api.AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
+            max_deliver=MAX_DELIVER,
             max_ack_pending=1_000,
         ),
     ),

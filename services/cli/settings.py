@@ -7,3 +7,7 @@ class ProvisionSettings(Settings):
 
 class OperatorSettings(Settings):
     nats_operator_password: StrongSecret
+
+
+class RepairSettings(Settings):
+    nats_repair_password: StrongSecret

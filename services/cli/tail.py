@@ -20,6 +20,16 @@ CONTRACT = (bus_pb2, event_pb2, job_pb2, metrics_pb2)
 QUEUE_LIMIT = 10_000  # messages; more are dropped, and the end says how many
 
 
+def decode_payload(kind: str, data: bytes) -> dict[str, Any]:
+    """`message` of type `kind`; or, where it is none, the `problem` and base64 `payload`."""
+    try:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(kind)
+        payload = message_factory.GetMessageClass(descriptor).FromString(data)
+    except (KeyError, DecodeError) as error:
+        return {"problem": str(error), "payload": base64.b64encode(data).decode()}
+    return {"message": json_format.MessageToDict(payload, preserving_proto_field_name=True)}
+
+
 def decode(message: Msg, *, raw: bool) -> dict[str, Any]:
     headers = dict(message.headers or {})
     kind = headers.pop(TYPE_HEADER, "")
@@ -31,13 +41,7 @@ def decode(message: Msg, *, raw: bool) -> dict[str, Any]:
     }
     if raw:
         return {**line, "payload": base64.b64encode(message.data).decode()}
-    try:
-        descriptor = descriptor_pool.Default().FindMessageTypeByName(kind)
-        payload = message_factory.GetMessageClass(descriptor).FromString(message.data)
-    except (KeyError, DecodeError) as error:
-        return {**line, "problem": str(error), "payload": base64.b64encode(message.data).decode()}
-    body = json_format.MessageToDict(payload, preserving_proto_field_name=True)
-    return {**line, "message": body}
+    return {**line, **decode_payload(kind, message.data)}
 
 
 async def tail(settings: OperatorSettings, subject: str, *, count: int | None, raw: bool) -> int:

@@ -1,6 +1,9 @@
 """The gateway's side of agents: their records on the bus, and enrolment."""
 
+import asyncio
+from contextlib import aclosing
 from functools import partial
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -15,6 +18,8 @@ from services.kit import bus, database, subjects
 from services.kit.errors import PoisonError, TransientError
 
 log = structlog.get_logger(__name__)
+
+RECONCILE_RETRY = 5.0  # seconds
 
 
 async def publish_record(connection: bus.Bus, vps: fleet.Vps) -> None:
@@ -33,20 +38,42 @@ async def reconcile(runtime: Runtime) -> None:
 
     They can differ after a crash between the two, or when the stream's disk was lost.
     """
-    async with database.transaction(runtime.pool) as connection:
-        wanted = {str(vps.id): vps for vps in await fleet.enrolled(connection)}
+    while True:
+        try:
+            changed = await _reconcile(runtime)
+        except TransientError as error:
+            log.warning("agents_not_reconciled", error=str(error), retry_in=RECONCILE_RETRY)
+            await asyncio.sleep(RECONCILE_RETRY)
+        else:
+            log.info("agents_reconciled", changed=changed)
+            return
+
+
+async def _reconcile(runtime: Runtime) -> int:
     found: dict[str, bytes] = {}
-    async for entry in runtime.bus.watch(subjects.Bucket.AGENTS):
-        if entry is None:
-            break
-        if entry.value is not None:
-            found[entry.key] = entry.value
-    for vps_id, vps in wanted.items():
-        if found.get(vps_id) != records.agent_record(vps).SerializeToString():
-            await publish_record(runtime.bus, vps)
-    for vps_id in found.keys() - wanted.keys():
-        await runtime.bus.delete(subjects.Bucket.AGENTS, vps_id)
-    log.info("agents_reconciled", agents=len(wanted), removed=len(found.keys() - wanted.keys()))
+    async with aclosing(runtime.bus.watch(subjects.Bucket.AGENTS)) as entries:
+        async for entry in entries:
+            if entry is None:
+                break
+            if entry.value is not None:
+                found[entry.key] = entry.value
+    async with database.transaction(runtime.pool) as connection:
+        wanted = {
+            str(vps.id): records.agent_record(vps).SerializeToString()
+            for vps in await fleet.enrolled(connection)
+        }
+    differing = [
+        vps_id for vps_id in found.keys() | wanted.keys() if found.get(vps_id) != wanted.get(vps_id)
+    ]
+    for vps_id in differing:
+        # Locked and read again: enrolment, change and removal go on meanwhile.
+        async with database.transaction(runtime.pool) as connection:
+            vps = await fleet.lock(connection, vps_id=UUID(vps_id))
+            if vps is None or vps.agent_public_key is None:
+                await runtime.bus.delete(subjects.Bucket.AGENTS, vps_id)
+            else:
+                await publish_record(runtime.bus, vps)
+    return len(differing)
 
 
 async def serve_enrolment(runtime: Runtime, message: Msg) -> None:
@@ -82,15 +109,27 @@ async def _redeem(
     except psycopg.errors.UniqueViolation:
         log.warning("enrolment_refused", peer=request.peer, reason="key already enrolled")
         return None
-    await runtime.refresh_fleet()
-    subject = subjects.vps_enrolled(str(vps.id))
-    event = event_pb2.VpsEnrolled(vps_id=str(vps.id), facts=enrolment.facts, peer=request.peer)
-    await runtime.bus.store(subject, event, msg_id=f"{subject}.{enrolment.public_key.hex()}")
     log.info("enrolled", vps_id=str(vps.id), peer=request.peer)
+    await _tell_enrolled(runtime, str(vps.id), request)
     return bus_pb2.RedeemTokenResponse(
         outcome=bus_pb2.RedeemTokenResponse.OUTCOME_REDEEMED,
         enrolment=agent_pb2.EnrolResponse(vps_id=str(vps.id), name=vps.name),
     )
+
+
+async def _tell_enrolled(
+    runtime: Runtime, vps_id: str, request: bus_pb2.RedeemTokenRequest
+) -> None:
+    subject = subjects.vps_enrolled(vps_id)
+    event = event_pb2.VpsEnrolled(vps_id=vps_id, facts=request.enrolment.facts, peer=request.peer)
+    try:
+        await runtime.refresh_fleet()
+        await runtime.bus.store(
+            subject, event, msg_id=f"{subject}.{request.enrolment.public_key.hex()}"
+        )
+    except TransientError as error:
+        # The token is spent: the agent is told so, whoever else is not.
+        log.warning("enrolment_not_told", vps_id=vps_id, error=str(error))
 
 
 def enrolment_handler(runtime: Runtime) -> bus.Handler:

@@ -45,6 +45,7 @@ def create_app(runtime: Runtime | None) -> Litestar:
             console.metrics,
             install.script,
             install.artefact,
+            console.index,
             console.console,
         ],
         dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import msgspec
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromPath, Parameter
 
 from services.gateway import errors
 from services.gateway.guard import ACTION, AuthedRequest, owned
-from services.gateway.runtime import Runtime
+from services.gateway.runtime import UseRuntime
 from services.gateway.schemas import Granularity, History
 from services.gateway.store import fleet
 from services.gateway.store import history as store
@@ -59,8 +59,8 @@ def finest(span: timedelta) -> Granularity | None:
 async def historical(
     *,
     request: AuthedRequest,
-    vps_id: UUID,
-    runtime: Runtime,
+    vps_id: FromPath[UUID],
+    runtime: UseRuntime,
     start: Annotated[
         datetime | None, Parameter(description="Default: an hour before `end`")
     ] = None,
@@ -69,8 +69,11 @@ async def historical(
         Literal["auto"] | Granularity, Parameter(description="Width of a point")
     ] = "auto",
 ) -> History:
-    until = _utc(end) if end is not None else datetime.now(UTC)
-    since = _utc(start) if start is not None else until - timedelta(hours=1)
+    try:
+        until = _utc(end) if end is not None else datetime.now(UTC)
+        since = _utc(start) if start is not None else until - timedelta(hours=1)
+    except OverflowError:
+        raise errors.invalid("There are no such times.") from None
     if since >= until:
         raise errors.invalid("`start` must be before `end`.")
     name = _granularity(granularity, until - since)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from litestar import Response, get
 from litestar.file_system import BaseLocalFileSystem
+from litestar.params import FromPath
 from litestar.response import File
 
 from services.gateway import errors
 from services.gateway.guard import PUBLIC
-from services.gateway.runtime import Runtime
+from services.gateway.runtime import Runtime, UseRuntime
 from services.gateway.schemas import Bootstrap
 
 SCRIPT = Path(__file__).with_name("install.sh")
@@ -33,7 +34,7 @@ def command(runtime: Runtime, token: str) -> str:
     tags=["Agents"],
     opt={PUBLIC: True},
 )
-async def bootstrap(runtime: Runtime) -> Bootstrap:
+async def bootstrap(runtime: UseRuntime) -> Bootstrap:
     return Bootstrap(runtime.settings.agent_address, runtime.ca_pem)
 
 
@@ -43,7 +44,7 @@ async def script() -> Response[bytes]:
 
 
 @get("/agent/{name:str}", opt={PUBLIC: True}, include_in_schema=False)
-async def artefact(name: str, runtime: Runtime) -> File:
+async def artefact(name: FromPath[str], runtime: UseRuntime) -> File:
     """The agent's build for one kind of machine, or its SHA-256."""
     folder = runtime.settings.agent_dir
     if folder is None or not ARTEFACT.fullmatch(name) or not (folder / name).is_file():

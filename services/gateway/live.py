@@ -56,16 +56,17 @@ class Server:
             gap = (measured - self.time).total_seconds()
             if gap <= 0:
                 return False
-            if self.sampled_at is not None:
+            if self._snapshot is not None:
                 self.interval = min(max(gap, 0.5), 3600.0)
         self.time, self.sampled_at = measured, now
         self._snapshot, self._fields, self._detail = snapshot, None, None
         return True
 
-    def restore(self, row: dict[str, Any]) -> None:
-        """Start from a stored row, unless something newer has come already."""
+    def restore(self, row: dict[str, Any], now: float) -> None:
+        """Start from a stored row, unless something newer has come already; `now` is monotonic."""
         if self.time is None:
             self.time = row["time"]
+            self.sampled_at = now - max(time.time() - row["time"].timestamp(), 0.0)
             self._detail = sample.unpack_detail(row.pop("detail"))
             self._fields = {**row, "time": sample.rfc3339(row["time"])}
 
@@ -125,7 +126,7 @@ class Live:
         for row in rows:
             server = self.servers.get(row["vps_id"])
             if server is not None:
-                server.restore(row)
+                server.restore(row, time.monotonic())
 
     @contextmanager
     def viewing(self, visible: Visible, *, with_detail: bool) -> Iterator[Viewer]:

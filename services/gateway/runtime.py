@@ -5,6 +5,7 @@ from functools import cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
+from litestar.di import NamedDependency
 
 from services.gateway.live import Live
 from services.gateway.settings import GatewaySettings
@@ -35,3 +36,6 @@ class Runtime:
     async def refresh_fleet(self) -> None:
         async with database.transaction(self.pool) as connection:
             self.live.know(await fleet.owners(connection))
+
+
+UseRuntime = NamedDependency[Runtime]

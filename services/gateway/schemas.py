@@ -8,7 +8,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from services.kit.access import Role
 
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+# No control characters: a NUL is more than the database takes, a line end more than a list shows.
+Name = Annotated[
+    str, Meta(min_length=1, max_length=100, pattern=r"^(?!.*[\x00-\x1f\x7f])\S(.*\S)?$")
+]
 Granularity = Literal[
     "1s", "5s", "10s", "30s", "1m", "2m", "5m", "10m", "30m", "1h", "2h", "6h", "12h", "1d", "7d"
 ]
@@ -29,7 +32,7 @@ CollectorName = Literal[
 
 
 class Credentials(Struct, forbid_unknown_fields=True):
-    username: Annotated[str, Meta(min_length=1, max_length=64)]
+    username: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00]+$")]
     password: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 

@@ -7,12 +7,12 @@ from uuid import UUID
 import msgspec
 import structlog
 from litestar import Controller, delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, Parameter
 
 from services.gateway import agents, errors, install, records
 from services.gateway.credentials import hash_secret, new_secret
 from services.gateway.guard import ACTION, AuthedRequest, owned
-from services.gateway.runtime import Runtime
+from services.gateway.runtime import Runtime, UseRuntime
 from services.gateway.schemas import Enrolment, NewVps, Vps, VpsCreate, VpsPage, VpsUpdate
 from services.gateway.store import fleet
 from services.kit import database, subjects
@@ -22,6 +22,7 @@ audit = structlog.get_logger("audit")
 
 TOKEN_LIFETIME = timedelta(minutes=10)
 MAX_PAGE = 1_000
+MAX_OFFSET = 1_000_000
 
 
 class ServerController(Controller):
@@ -36,10 +37,10 @@ class ServerController(Controller):
     async def list(
         self,
         request: AuthedRequest,
-        runtime: Runtime,
-        search: Annotated[str, Parameter(max_length=100)] = "",
+        runtime: UseRuntime,
+        search: Annotated[str, Parameter(max_length=100, pattern=r"^[^\x00]*$")] = "",
         limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE)] = 200,
-        offset: Annotated[int, Parameter(ge=0)] = 0,
+        offset: Annotated[int, Parameter(ge=0, le=MAX_OFFSET)] = 0,
     ) -> VpsPage:
         async with database.transaction(runtime.pool) as connection:
             items, total = await fleet.page(
@@ -56,7 +57,9 @@ class ServerController(Controller):
         summary="Add a server and get its install line",
         opt={ACTION: Action.VPS_CREATE},
     )
-    async def create(self, request: AuthedRequest, data: VpsCreate, runtime: Runtime) -> NewVps:
+    async def create(
+        self, request: AuthedRequest, data: JSONBody[VpsCreate], runtime: UseRuntime
+    ) -> NewVps:
         async with database.transaction(runtime.pool) as connection:
             vps = await fleet.insert(connection, user_id=request.user.id, name=data.name)
             enrolment = await _enrolment(runtime, connection, vps.id)
@@ -68,7 +71,7 @@ class ServerController(Controller):
     @get(
         "/{vps_id:uuid}", operation_id="getVps", summary="One server", opt={ACTION: Action.VPS_READ}
     )
-    async def get(self, request: AuthedRequest, vps_id: UUID, runtime: Runtime) -> Vps:
+    async def get(self, request: AuthedRequest, vps_id: FromPath[UUID], runtime: UseRuntime) -> Vps:
         async with database.transaction(runtime.pool) as connection:
             vps = owned(request, await fleet.get(connection, vps_id=vps_id))
         return _view(runtime, vps, with_detail=True)
@@ -80,7 +83,11 @@ class ServerController(Controller):
         opt={ACTION: Action.VPS_UPDATE},
     )
     async def update(
-        self, request: AuthedRequest, vps_id: UUID, data: VpsUpdate, runtime: Runtime
+        self,
+        request: AuthedRequest,
+        vps_id: FromPath[UUID],
+        data: JSONBody[VpsUpdate],
+        runtime: UseRuntime,
     ) -> Vps:
         config = None if data.agent_config is None else records.settings_json(data.agent_config)
         async with database.transaction(runtime.pool) as connection:
@@ -100,7 +107,9 @@ class ServerController(Controller):
         summary="Remove a server, its agent's access and its history",
         opt={ACTION: Action.VPS_DELETE},
     )
-    async def delete(self, request: AuthedRequest, vps_id: UUID, runtime: Runtime) -> None:
+    async def delete(
+        self, request: AuthedRequest, vps_id: FromPath[UUID], runtime: UseRuntime
+    ) -> None:
         async with database.transaction(runtime.pool) as connection:
             owned(request, await fleet.get(connection, vps_id=vps_id))
             await fleet.delete(connection, vps_id=vps_id)
@@ -114,7 +123,9 @@ class ServerController(Controller):
         summary="A new install line; an unused earlier one is dead",
         opt={ACTION: Action.VPS_ENROL},
     )
-    async def renew(self, request: AuthedRequest, vps_id: UUID, runtime: Runtime) -> Enrolment:
+    async def renew(
+        self, request: AuthedRequest, vps_id: FromPath[UUID], runtime: UseRuntime
+    ) -> Enrolment:
         async with database.transaction(runtime.pool) as connection:
             owned(request, await fleet.get(connection, vps_id=vps_id))
             enrolment = await _enrolment(runtime, connection, vps_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import Cookie
+from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from services.gateway import errors
@@ -19,7 +20,7 @@ from services.gateway.credentials import (
     password_matches,
 )
 from services.gateway.guard import ACTION, PUBLIC, AuthedRequest
-from services.gateway.runtime import Runtime
+from services.gateway.runtime import Runtime, UseRuntime
 from services.gateway.schemas import Account, Credentials, LoggedIn
 from services.gateway.store import accounts
 from services.kit import database
@@ -47,7 +48,7 @@ class SessionController(Controller):
         opt={PUBLIC: True},
     )
     async def login(
-        self, request: Request[Any, Any, Any], data: Credentials, runtime: Runtime
+        self, request: Request[Any, Any, Any], data: JSONBody[Credentials], runtime: UseRuntime
     ) -> Response[LoggedIn]:
         """Answers an access token, and sets the cookie that `refresh` needs."""
         username = data.username.strip().lower()
@@ -89,7 +90,7 @@ class SessionController(Controller):
         summary="A new access token by the session cookie",
         opt={PUBLIC: True},
     )
-    async def refresh(self, request: Request[Any, Any, Any], runtime: Runtime) -> LoggedIn:
+    async def refresh(self, request: Request[Any, Any, Any], runtime: UseRuntime) -> LoggedIn:
         secret = request.cookies.get(COOKIE)
         if not secret:
             raise errors.unauthenticated("There is no session: log in.")
@@ -112,7 +113,7 @@ class SessionController(Controller):
         summary="End the session",
         opt={PUBLIC: True},
     )
-    async def logout(self, request: Request[Any, Any, Any], runtime: Runtime) -> Response[None]:
+    async def logout(self, request: Request[Any, Any, Any], runtime: UseRuntime) -> Response[None]:
         secret = request.cookies.get(COOKIE)
         if secret:
             async with database.transaction(runtime.pool) as connection:
@@ -127,7 +128,7 @@ class SessionController(Controller):
         summary="Who is logged in",
         opt={ACTION: Action.ACCOUNT_READ},
     )
-    async def me(self, request: AuthedRequest, runtime: Runtime) -> Account:
+    async def me(self, request: AuthedRequest, runtime: UseRuntime) -> Account:
         actor = request.user
         async with database.transaction(runtime.pool) as connection:
             user = await accounts.user_of_session(

@@ -10,16 +10,18 @@ from uuid import UUID
 
 from litestar import Controller, WebSocket, post, websocket
 from litestar.exceptions import WebSocketDisconnect
+from litestar.params import FromPath, JSONBody
 
 from services.gateway import errors
 from services.gateway.credentials import Claims, hash_secret, new_secret
 from services.gateway.guard import ACTION, PUBLIC, AuthedRequest, actor_of, refused
 from services.gateway.live import Viewer
-from services.gateway.runtime import Runtime
+from services.gateway.runtime import Runtime, UseRuntime
 from services.gateway.schemas import Ticket, TicketRequest
 from services.gateway.store import accounts, fleet
 from services.kit import database
 from services.kit.access import Action, Actor, allow
+from services.kit.errors import TransientError
 
 TICKET_LIFETIME = timedelta(seconds=30)
 RECHECK = 60.0  # seconds between looks at whether the session still stands
@@ -39,7 +41,9 @@ class TicketController(Controller):
         summary="A ticket that opens one WebSocket, once, within 30 s",
         opt={ACTION: Action.FLEET_READ},
     )
-    async def create(self, request: AuthedRequest, data: TicketRequest, runtime: Runtime) -> Ticket:
+    async def create(
+        self, request: AuthedRequest, data: JSONBody[TicketRequest], runtime: UseRuntime
+    ) -> Ticket:
         resource = data.resource.strip("/").removeprefix("api/v1/")
         match = _VPS.fullmatch(resource)
         if resource != FLEET and match is None:
@@ -62,7 +66,7 @@ class TicketController(Controller):
 
 
 @websocket("/fleet/realtime", opt={PUBLIC: True})
-async def fleet_realtime(socket: Socket, runtime: Runtime) -> None:
+async def fleet_realtime(socket: Socket, runtime: UseRuntime) -> None:
     claims, actor = await _admit(socket, runtime, FLEET, Action.FLEET_READ)
 
     def visible(vps_id: str) -> bool:
@@ -70,19 +74,19 @@ async def fleet_realtime(socket: Socket, runtime: Runtime) -> None:
         return server is not None and allow(actor, Action.VPS_READ, server.owner_id)
 
     with runtime.live.viewing(visible, with_detail=False) as viewer:
-        await _relay(socket, runtime, claims, viewer)
+        await _relay(socket, runtime, claims, actor, viewer)
 
 
 @websocket("/vps/{vps_id:uuid}/metrics/realtime", opt={PUBLIC: True})
-async def vps_realtime(socket: Socket, vps_id: UUID, runtime: Runtime) -> None:
+async def vps_realtime(socket: Socket, vps_id: FromPath[UUID], runtime: UseRuntime) -> None:
     wanted = str(vps_id)
     server = runtime.live.servers.get(wanted)
     owner_id = None if server is None else server.owner_id
-    claims, _ = await _admit(
+    claims, actor = await _admit(
         socket, runtime, f"vps/{wanted}/metrics/realtime", Action.VPS_READ, owner_id
     )
     with runtime.live.viewing(lambda vps: vps == wanted, with_detail=True) as viewer:
-        await _relay(socket, runtime, claims, viewer)
+        await _relay(socket, runtime, claims, actor, viewer)
 
 
 async def _admit(
@@ -117,12 +121,14 @@ async def _admit(
     return claims, actor
 
 
-async def _relay(socket: Socket, runtime: Runtime, claims: Claims, viewer: Viewer) -> None:
+async def _relay(
+    socket: Socket, runtime: Runtime, claims: Claims, actor: Actor, viewer: Viewer
+) -> None:
     """Send what arrives until the screen leaves or its session ends."""
     tasks = [
         asyncio.create_task(_send(socket, viewer)),
         asyncio.create_task(_receive(socket)),
-        asyncio.create_task(_watch_session(runtime, claims)),
+        asyncio.create_task(_watch_session(runtime, claims, actor)),
     ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -149,8 +155,11 @@ async def _receive(socket: Socket) -> None:
             await socket.receive_data("text")
 
 
-async def _watch_session(runtime: Runtime, claims: Claims) -> None:
+async def _watch_session(runtime: Runtime, claims: Claims, actor: Actor) -> None:
+    """Return when the session ended, or its user may see other things than before."""
     while True:
         await asyncio.sleep(RECHECK)
-        if await actor_of(runtime, claims) is None:
-            return
+        # While the database is away, the screen keeps what it had.
+        with suppress(TransientError):
+            if await actor_of(runtime, claims) != actor:
+                return

@@ -14,7 +14,7 @@ from flotilla.v1 import agent_pb2, bus_pb2, event_pb2
 from services.ingest.directory import Directory, signed_by
 from services.ingest.errors import IntakeError, Reason
 from services.ingest.settings import EdgeSettings
-from services.ingest.stream import AgentStream, Context
+from services.ingest.stream import MAX_MESSAGE_BYTES, AgentStream, Context
 from services.kit import bus, subjects
 from services.kit.errors import PoisonError, TransientError
 from services.kit.health import Health
@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 BEAT_INTERVAL = 5.0  # seconds between signs of this edge's life
 HEARTBEAT_EVERY = 4  # beats between heartbeats to each agent
-MAX_MESSAGE_BYTES = 1024 * 1024
+# Twice what `stream` takes: gRPC ends a stream over it by itself, unseen and uncounted.
+TRANSPORT_LIMIT = 2 * MAX_MESSAGE_BYTES
 DRAIN_GRACE = 5.0  # seconds
 ENROL_CONTEXT = b"flotilla-enrol-v1\0"
 PUBLIC_KEY_LENGTH = 32  # bytes
@@ -33,7 +34,7 @@ STREAMS = Gauge("flotilla_edge_streams", "Agents connected to this edge")
 REFUSALS = Counter("flotilla_edge_refusals_total", "Streams and calls ended", ["reason"])
 
 SERVER_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", TRANSPORT_LIMIT),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -117,6 +118,9 @@ class Edge:
         self.streams[stream.vps_id] = stream
         if older is not None:
             older.end(IntakeError(Reason.REPLACED, "a newer stream of this agent took over"))
+        record = self.record_of(stream.vps_id)
+        if record != stream.record:  # it changed before this stream was known here
+            self._agent_changed(stream.vps_id, record)
         log.info("agent_connected", vps_id=stream.vps_id, peer=stream.peer)
         await self._announce(stream)
 
@@ -184,6 +188,8 @@ class Edge:
                 log.warning("beat_missed", error=str(error))
             now = time.monotonic()
             for stream in list(self.streams.values()):
+                if self.streams.get(stream.vps_id) is not stream:
+                    continue  # it ended while others were announced
                 if stream.announced_revision is None and self.bus.connected:
                     await self._announce(stream)
                 if beats % HEARTBEAT_EVERY == 0:
@@ -207,6 +213,8 @@ class Edge:
             return
         if record is None or not record.enabled:
             stream.end(IntakeError(Reason.DISABLED, "this agent was disabled"))
+        elif record.public_key != stream.record.public_key:
+            stream.end(IntakeError(Reason.DISABLED, "this server was enrolled with another key"))
         else:
             stream.configure(record.config)
 

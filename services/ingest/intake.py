@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import structlog
 from prometheus_client import Counter
 
-from flotilla.v1.agent_pb2 import BatchAck
+from flotilla.v1.agent_pb2 import AgentHandshake, BatchAck
 from flotilla.v1.docker_pb2 import DockerInfoBatch
 from flotilla.v1.metrics_pb2 import (
     BatchHeader,
@@ -27,6 +27,10 @@ MAX_BATCH_BYTES = 512 * 1024
 MAX_BATCH_ITEMS = 1_000
 MAX_PARTS = 1_024  # cores, mounts, interfaces … of one host
 MAX_NAME_LENGTH = 512  # characters
+MAX_FACTS_BYTES = 32 * 1024
+MAX_INTEGER = (1 << 63) - 1  # the database's
+MAX_SMALL_INTEGER = (1 << 31) - 1
+LATEST_BOOT = 253_402_300_799  # seconds since the epoch; the last datetime knows
 RETRY_AFTER_MS = 5_000
 
 BATCHES = Counter("flotilla_edge_batches_total", "Batches from agents", ["kind", "outcome"])
@@ -79,6 +83,18 @@ def refusal(header: BatchHeader, error: IntakeError) -> BatchAck:
     )
 
 
+def check_handshake(handshake: AgentHandshake) -> None:
+    """Raises: IntakeError: what the agent tells of its host cannot be kept."""
+    if handshake.ByteSize() > MAX_FACTS_BYTES:
+        raise IntakeError(Reason.OVERSIZED, f"a handshake has at most {MAX_FACTS_BYTES} bytes")
+    if not 0 <= handshake.facts.boot_time_unix_s <= LATEST_BOOT:
+        raise IntakeError(Reason.MALFORMED, "the boot time is out of range")
+    for part in (handshake.facts, handshake.powers):
+        for field, value in part.ListFields():
+            for item in value if field.is_repeated else (value,):
+                _check_value(item)
+
+
 def _length(batch: Batch) -> int:
     return len(batch.metrics if isinstance(batch, GenericMetricsBatch) else batch.snapshots)
 
@@ -91,8 +107,10 @@ def _check(vps_id: str, batch: Batch) -> None:
         raise IntakeError(Reason.MALFORMED, "the batch has no usable epoch")
     if header.sequence == 0:
         raise IntakeError(Reason.MALFORMED, "the batch has no sequence")
-    if not 1 <= _length(batch) <= MAX_BATCH_ITEMS:
-        raise IntakeError(Reason.OVERSIZED, f"a batch has 1 to {MAX_BATCH_ITEMS} items")
+    if not _length(batch):
+        raise IntakeError(Reason.MALFORMED, "the batch is empty")
+    if _length(batch) > MAX_BATCH_ITEMS:
+        raise IntakeError(Reason.OVERSIZED, f"a batch has at most {MAX_BATCH_ITEMS} items")
     if batch.ByteSize() > MAX_BATCH_BYTES:
         raise IntakeError(Reason.OVERSIZED, f"a batch has at most {MAX_BATCH_BYTES} bytes")
     if isinstance(batch, PerformanceSnapshotBatch):
@@ -104,22 +122,29 @@ def _check_snapshot(snapshot: PerformanceSnapshot) -> None:
     for field, value in snapshot.ListFields():
         if field.type == field.TYPE_FLOAT:
             _check_finite(value if field.is_repeated else (value,))
+        elif field.type == field.TYPE_UINT32 and value > MAX_SMALL_INTEGER:
+            raise IntakeError(Reason.MALFORMED, f"{field.name} is out of range")
+        elif field.type == field.TYPE_UINT64:
+            _check_value(value)
         if field.is_repeated:
             if len(value) > MAX_PARTS:
                 raise IntakeError(Reason.OVERSIZED, f"{field.name} has over {MAX_PARTS} parts")
             if field.type == field.TYPE_MESSAGE:
                 for part in value:
-                    _check_part(part.ListFields())
+                    for _, item in part.ListFields():
+                        _check_value(item)
+    # The sums go into columns of their own.
+    _check_value(sum(disk.total_bytes for disk in snapshot.disks))
+    _check_value(sum(disk.used_bytes for disk in snapshot.disks))
 
 
-def _check_part(fields: Iterable[tuple[object, object]]) -> None:
-    for _, value in fields:
-        if isinstance(value, float):
-            _check_finite((value,))
-        elif isinstance(value, str) and (len(value) > MAX_NAME_LENGTH or "\0" in value):
-            raise IntakeError(Reason.MALFORMED, "a name is too long or has a NUL")
-        elif isinstance(value, int) and value >= 1 << 63:
-            raise IntakeError(Reason.MALFORMED, "a number is out of range")
+def _check_value(value: object) -> None:
+    if isinstance(value, float):
+        _check_finite((value,))
+    elif isinstance(value, str) and (len(value) > MAX_NAME_LENGTH or "\0" in value):
+        raise IntakeError(Reason.MALFORMED, "a name is too long or has a NUL")
+    elif isinstance(value, int) and value > MAX_INTEGER:
+        raise IntakeError(Reason.MALFORMED, "a number is out of range")
 
 
 def _check_finite(numbers: Iterable[float]) -> None:

@@ -30,6 +30,7 @@ from services.kit.errors import PoisonError
 log = structlog.get_logger(__name__)
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds
+MAX_MESSAGE_BYTES = 1024 * 1024
 SILENCE_LIMIT = 60.0  # seconds without a word before a stream is given up
 OUTBOUND_LIMIT = 256  # messages waiting for a slow agent
 STREAM_CONTEXT = b"flotilla-stream-v1\0"
@@ -55,6 +56,7 @@ class AgentStream:
         self.vps_id = ""
         self.peer = peer
         self.handshake = AgentHandshake()
+        self.record = AgentRecord()  # as it was when the agent authenticated
         self.announced_revision: int | None = None  # of the presence key
         self.heard_at = time.monotonic()
         self._host = host
@@ -62,6 +64,7 @@ class AgentStream:
         self._outbound: asyncio.Queue[MessageToAgent] = asyncio.Queue(OUTBOUND_LIMIT)
         self._ended: asyncio.Future[IntakeError] = asyncio.get_running_loop().create_future()
         self._heartbeats = 0
+        self._writing = asyncio.Lock()  # gRPC takes one message at a time
 
     async def run(self) -> None:
         """Serve the stream until the agent ends it.
@@ -69,16 +72,18 @@ class AgentStream:
         Raises:
             IntakeError: the server ends it, and why.
         """
-        record = await self._authenticate()
+        await self._authenticate()
+        ack = ServerHandshakeAck(
+            result=ServerHandshakeAck.RESULT_ACCEPTED,
+            agent_id=self.vps_id,
+            config=self.record.config,
+        )
+        # Before anything that the bus has for this agent.
+        self.send(MessageToAgent(handshake_ack=ack))
         reason = "the agent closed the stream"
         try:
             async with self._host.bus.subscribed(subjects.agent_all(self.vps_id), self._on_bus):
                 await self._host.opened(self)
-                ack = ServerHandshakeAck(
-                    result=ServerHandshakeAck.RESULT_ACCEPTED, agent_id=self.vps_id
-                )
-                ack.config.CopyFrom(record.config)
-                self.send(MessageToAgent(handshake_ack=ack))
                 await self._converse()
         except IntakeError as error:
             reason = str(error)
@@ -112,12 +117,12 @@ class AgentStream:
         beat = Heartbeat(number=self._heartbeats, time_unix_ms=time.time_ns() // 1_000_000)
         self.send(MessageToAgent(heartbeat_request=beat))
 
-    async def _authenticate(self) -> AgentRecord:
+    async def _authenticate(self) -> None:
         nonce = secrets.token_bytes(32)
         challenge = AgentChallenge(nonce=nonce, server_time_unix_ms=time.time_ns() // 1_000_000)
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
-                await self._context.write(MessageToAgent(challenge=challenge).SerializeToString())
+                await self._write(MessageToAgent(challenge=challenge))
                 message = await self._read()
         except TimeoutError:
             raise IntakeError(Reason.HANDSHAKE_LATE, "no answer to the challenge") from None
@@ -132,9 +137,8 @@ class AgentStream:
             raise IntakeError(Reason.BAD_SIGNATURE, "the signature is not this agent's")
         if not record.enabled:
             raise IntakeError(Reason.DISABLED, "this agent was disabled")
-        self.vps_id = handshake.vps_id
-        self.handshake = handshake
-        return record
+        intake.check_handshake(handshake)
+        self.vps_id, self.handshake, self.record = handshake.vps_id, handshake, record
 
     async def _converse(self) -> None:
         tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._transmit())]
@@ -167,8 +171,7 @@ class AgentStream:
             ack = await intake.take(self._host.bus, self.vps_id, kind, batch)
         except IntakeError as error:
             # Told, so that the agent drops this batch instead of coming back with it.
-            refusal = MessageToAgent(batch_ack=intake.refusal(batch.header, error))
-            await self._context.write(refusal.SerializeToString())
+            await self._write(MessageToAgent(batch_ack=intake.refusal(batch.header, error)))
             raise
         self.send(MessageToAgent(batch_ack=ack))
 
@@ -181,13 +184,18 @@ class AgentStream:
 
     async def _transmit(self) -> None:
         while True:
-            message = await self._outbound.get()
+            await self._write(await self._outbound.get())
+
+    async def _write(self, message: MessageToAgent) -> None:
+        async with self._writing:
             await self._context.write(message.SerializeToString())
 
     async def _read(self) -> MessageToServer | None:
         raw: bytes | object = await self._context.read()
         if not isinstance(raw, bytes):  # grpc.aio.EOF
             return None
+        if len(raw) > MAX_MESSAGE_BYTES:
+            raise IntakeError(Reason.OVERSIZED, f"a message has at most {MAX_MESSAGE_BYTES} bytes")
         try:
             return MessageToServer.FromString(raw)
         except DecodeError:

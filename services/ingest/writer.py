@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
@@ -10,9 +12,11 @@ from nats.aio.msg import Msg
 from prometheus_client import Counter
 
 from flotilla.v1.bus_pb2 import BatchesDurable
-from flotilla.v1.metrics_pb2 import PerformanceSnapshotBatch
-from services.ingest import rows, store
+from flotilla.v1.docker_pb2 import DockerInfoBatch
+from flotilla.v1.metrics_pb2 import BatchHeader, GenericMetricsBatch, PerformanceSnapshotBatch
+from services.ingest import rows
 from services.ingest.settings import WriterSettings
+from services.ingest.store import containers, performance, series
 from services.kit import bus, database, subjects
 from services.kit.consumer import Consumer
 from services.kit.errors import PoisonError, TransientError
@@ -22,7 +26,45 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500  # messages a transaction
 
-ROWS = Counter("flotilla_writer_rows_total", "Rows by what became of them", ["outcome"])
+ROWS = Counter("flotilla_writer_rows_total", "Rows by what became of them", ["kind", "outcome"])
+
+
+@dataclass(slots=True)
+class Load:
+    """What one transaction writes."""
+
+    performance: list[rows.Row] = field(default_factory=list)
+    listings: list[containers.Listing] = field(default_factory=list)
+    points: list[series.Point] = field(default_factory=list)
+    durable: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, message: Msg) -> None:
+        """Raises: PoisonError."""
+        vps_id = subjects.vps_of(message.subject)
+        try:
+            vps = UUID(vps_id)
+        except ValueError as error:
+            raise PoisonError(f"{vps_id} is not a server's id") from error
+        self._note(vps_id, self._add(message, vps))
+
+    def _add(self, message: Msg, vps: UUID) -> BatchHeader:
+        subject, vps_id = message.subject, str(vps)
+        if subject == subjects.performance(vps_id):
+            snapshots = bus.decode(message.data, PerformanceSnapshotBatch)
+            self.performance.extend(rows.performance_rows(vps, snapshots))
+            return snapshots.header
+        if subject == subjects.docker(vps_id):
+            listings = bus.decode(message.data, DockerInfoBatch)
+            self.listings.extend(containers.Listing(vps, s) for s in listings.snapshots)
+            return listings.header
+        if subject == subjects.generic(vps_id):
+            points = bus.decode(message.data, GenericMetricsBatch)
+            self.points.extend(_points(vps, points))
+            return points.header
+        raise PoisonError(f"nothing is known to do with {subject}")
+
+    def _note(self, vps_id: str, header: BatchHeader) -> None:
+        self.durable[vps_id, header.epoch].append(header.sequence)
 
 
 class Writer:
@@ -37,36 +79,54 @@ class Writer:
             TransientError: the database is away.
             PoisonError: a message can never be written.
         """
-        batches = [_decode(message) for message in messages]
-        all_rows = [row for vps, batch in batches for row in rows.performance_rows(vps, batch)]
+        load = Load()
+        for message in messages:
+            load.add(message)
         async with database.transaction(self._pool) as connection:
-            new = await store.insert_performance(connection, all_rows)
-        ROWS.labels("new").inc(new)
-        ROWS.labels("known").inc(len(all_rows) - new)
-        await self._tell_agents(batches)
+            _count(
+                "performance",
+                len(load.performance),
+                await performance.insert_performance(connection, load.performance),
+            )
+            if load.listings:
+                points = sum(len(listing.snapshot.containers) for listing in load.listings)
+                _count(
+                    "docker", points, await containers.insert_listings(connection, load.listings)
+                )
+            if load.points:
+                _count(
+                    "generic",
+                    len(load.points),
+                    await series.insert_points(connection, load.points),
+                )
+        await self._tell_agents(load)
 
-    async def _tell_agents(self, batches: list[tuple[UUID, PerformanceSnapshotBatch]]) -> None:
-        durable: dict[tuple[UUID, str], list[int]] = defaultdict(list)
-        for vps, batch in batches:
-            durable[vps, batch.header.epoch].append(batch.header.sequence)
-        for (vps, epoch), sequences in durable.items():
+    async def _tell_agents(self, load: Load) -> None:
+        for (vps_id, epoch), sequences in load.durable.items():
             notice = BatchesDurable(epoch=epoch, sequences=sequences)
             try:
-                await self._bus.publish(subjects.agent_durable(str(vps)), notice)
+                await self._bus.publish(subjects.agent_durable(vps_id), notice)
             except TransientError as error:
                 # The rows stand; redelivery of the batch would tell again.
-                log.warning("durable_not_told", vps_id=str(vps), error=str(error))
+                log.warning("durable_not_told", vps_id=vps_id, error=str(error))
 
 
-def _decode(message: Msg) -> tuple[UUID, PerformanceSnapshotBatch]:
-    vps_id = subjects.vps_of(message.subject)
-    if message.subject != subjects.performance(vps_id):
-        raise PoisonError(f"nothing is known to do with {message.subject}")
-    try:
-        vps = UUID(vps_id)
-    except ValueError as error:
-        raise PoisonError(f"{vps_id} is not a server's id") from error
-    return vps, bus.decode(message.data, PerformanceSnapshotBatch)
+def _count(kind: str, rows_given: int, rows_new: int) -> None:
+    ROWS.labels(kind, "new").inc(rows_new)
+    ROWS.labels(kind, "known").inc(rows_given - rows_new)
+
+
+def _points(vps: UUID, batch: GenericMetricsBatch) -> list[series.Point]:
+    return [
+        series.Point(
+            vps,
+            metric.name,
+            tuple(sorted(metric.labels.items())),
+            datetime.fromtimestamp(metric.time_unix_ms / 1000, UTC),
+            metric.value,
+        )
+        for metric in batch.metrics
+    ]
 
 
 async def run(settings: WriterSettings, health: Health) -> None:

@@ -5,7 +5,7 @@ header, with `traceparent` beside it, so that any client can follow the traffic.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,7 +20,6 @@ from nats.js import JetStreamContext
 from nats.js.errors import (
     APIError,
     KeyNotFoundError,
-    KeyWrongLastSequenceError,
     NoStreamResponseError,
 )
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
@@ -38,6 +37,8 @@ tracer = trace.get_tracer(__name__)
 
 TYPE_HEADER = "Flotilla-Type"
 MSG_ID_HEADER = "Nats-Msg-Id"
+REVISION_HEADER = "Nats-Expected-Last-Subject-Sequence"
+WRONG_REVISION = 10071  # nats-server's error code
 PUBLISH_TIMEOUT = 5.0  # seconds
 REQUEST_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 3  # seconds
@@ -90,11 +91,12 @@ class Bus:
         Raises:
             TransientError: the bus is away and the client's buffer is full.
         """
-        headers = encode_headers(message.DESCRIPTOR.full_name)
-        try:
-            await self.client.publish(subject, message.SerializeToString(), headers=headers)
-        except NatsError as error:
-            raise TransientError(f"cannot publish on {subject}: {error}") from error
+        with tracer.start_as_current_span("publish"):
+            headers = encode_headers(message.DESCRIPTOR.full_name)
+            try:
+                await self.client.publish(subject, message.SerializeToString(), headers=headers)
+            except NatsError as error:
+                raise TransientError(f"cannot publish on {subject}: {error}") from error
 
     async def store(self, subject: str, message: Message, *, msg_id: str) -> bool:
         """Publish into the stream of `subject`; True when it was new.
@@ -119,15 +121,16 @@ class Bus:
             TransientError: nobody serves it, or no answer came in time.
             PoisonError: the answer was no `answer`.
         """
-        headers = encode_headers(message.DESCRIPTOR.full_name)
-        try:
-            reply = await self.client.request(
-                subject, message.SerializeToString(), timeout=REQUEST_TIMEOUT, headers=headers
-            )
-        except NoRespondersError as error:
-            raise TransientError(f"nobody serves {subject}") from error
-        except (NatsError, TimeoutError) as error:
-            raise TransientError(f"no answer on {subject}: {error}") from error
+        with tracer.start_as_current_span("request"):
+            headers = encode_headers(message.DESCRIPTOR.full_name)
+            try:
+                reply = await self.client.request(
+                    subject, message.SerializeToString(), timeout=REQUEST_TIMEOUT, headers=headers
+                )
+            except NoRespondersError as error:
+                raise TransientError(f"nobody serves {subject}") from error
+            except (NatsError, TimeoutError) as error:
+                raise TransientError(f"no answer on {subject}: {error}") from error
         return decode(reply.data, answer)
 
     @asynccontextmanager
@@ -156,15 +159,20 @@ class Bus:
         Raises:
             TransientError: the bucket did not take it.
         """
-        try:
-            store = await self._bucket(bucket)
-            if revision is None:
-                return await store.put(key, message.SerializeToString())
-            return await store.update(key, message.SerializeToString(), last=revision)
-        except KeyWrongLastSequenceError:
-            return None
-        except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
-            raise TransientError(f"cannot put {key} in {bucket}: {error}") from error
+        with tracer.start_as_current_span(f"put {bucket}"):
+            headers = encode_headers(message.DESCRIPTOR.full_name)
+            if revision is not None:
+                headers[REVISION_HEADER] = str(revision)
+            try:
+                # The client's own key-value store sends no headers, so no type.
+                ack = await self.jetstream.publish(
+                    subjects.key(bucket, key), message.SerializeToString(), headers=headers
+                )
+            except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
+                if isinstance(error, APIError) and error.err_code == WRONG_REVISION:
+                    return None
+                raise TransientError(f"cannot put {key} in {bucket}: {error}") from error
+        return ack.seq
 
     async def delete(self, bucket: subjects.Bucket, key: str) -> None:
         """Raises: TransientError."""
@@ -180,7 +188,7 @@ class Bus:
             self._buckets[bucket] = await self.jetstream.key_value(bucket)
         return self._buckets[bucket]
 
-    async def watch(self, bucket: subjects.Bucket) -> AsyncIterator[Entry | None]:
+    async def watch(self, bucket: subjects.Bucket) -> AsyncGenerator[Entry | None, None]:
         """The whole bucket, then None, then every change, for ever.
 
         After a reconnection, or when the server forgot the watcher, all of it

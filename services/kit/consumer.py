@@ -7,6 +7,7 @@ grows; poison → dead letter, then term.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from nats.aio.msg import Msg
@@ -123,8 +124,7 @@ class Consumer:
                 await self._set_aside(messages[0], error)
         else:
             self._delay = 0.0
-            for message in messages:
-                await message.ack()
+            await self._answer(messages, Msg.ack)
             MESSAGES.labels(self._durable, "done").inc(len(messages))
 
     async def _attempt(self, messages: list[Msg]) -> None:
@@ -143,9 +143,16 @@ class Consumer:
             retry_in=self._delay,
             error=str(error),
         )
-        for message in messages:
-            await message.nak(delay=self._delay)
+        await self._answer(messages, partial(Msg.nak, delay=self._delay))
         MESSAGES.labels(self._durable, "postponed").inc(len(messages))
+
+    async def _answer(self, messages: list[Msg], answer: Callable[[Msg], Awaitable[None]]) -> None:
+        try:
+            for message in messages:
+                await answer(message)
+        except NatsError as error:
+            # They come again after ack_wait, and change nothing then.
+            log.warning("answer_failed", durable=self._durable, error=str(error))
 
     async def _set_aside(self, message: Msg, error: Exception) -> None:
         headers = dict(message.headers or {})
@@ -159,7 +166,7 @@ class Consumer:
         except (NatsError, APIError, NoStreamResponseError, TimeoutError) as failure:
             await self._postpone([message], TransientError(f"no dead letter: {failure}"))
             return
-        await message.term()
+        await self._answer([message], Msg.term)
         MESSAGES.labels(self._durable, "dead").inc()
         log.error(
             "set_aside",

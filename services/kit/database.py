@@ -68,7 +68,8 @@ async def transaction(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection]:
     """Commits at the end of the block, rolls back on an error.
 
     Raises:
-        TransientError: the database is away, overloaded, or took too long.
+        TransientError: the database is away, overloaded, took too long, or its schema is
+            older than this code.
     """
     try:
         async with pool.connection() as connection:
@@ -78,5 +79,8 @@ async def transaction(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection]:
         psycopg.OperationalError,
         psycopg.errors.SerializationFailure,
         psycopg.errors.DeadlockDetected,
+        psycopg.errors.ReadOnlySqlTransaction,  # a failover is under way
+        psycopg.errors.UndefinedTable,  # the schema is not migrated yet
+        psycopg.errors.UndefinedColumn,
     ) as error:
         raise TransientError(f"database: {type(error).__name__}") from error

@@ -18,7 +18,8 @@ def _refuse_weak(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
     if len(value) < SECRET_MIN_LENGTH:
         raise ValueError(f"is shorter than {SECRET_MIN_LENGTH} characters")
-    if len(set(value)) < 8 or value.lower().startswith(WEAK_WORDS):
+    repeated = value in (value + value)[1:-1]
+    if len(set(value)) < 8 or repeated or value.lower().startswith(WEAK_WORDS):
         raise ValueError("is easy to guess: use `openssl rand -base64 36`")
     return secret
 

@@ -35,6 +35,7 @@ class User(StrEnum):
     WRITER = "writer"
     GATEWAY = "gateway"
     OPERATOR = "operator"
+    REPAIR = "repair"
 
 
 TELEMETRY_ALL = f"{PREFIX}.telemetry.>"
@@ -43,6 +44,8 @@ VPS_EVENTS_ALL = f"{PREFIX}.event.vps.>"
 EVENTS_ALL = f"{PREFIX}.event.>"
 JOBS_ALL = f"{PREFIX}.job.>"
 DEADLETTERS_ALL = f"{PREFIX}.dlq.>"
+# NATS' own notice that a message was delivered as often as its durable allows.
+MAX_DELIVERIES_ALL = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 
 ENROLMENT_REDEEM = f"{PREFIX}.enrolment.redeem"
 SERVICE_STATUS_ALL = f"{PREFIX}.service.*.status"
@@ -86,6 +89,10 @@ def deadletter(stream: str, durable: str) -> str:
 
 def service_status(service: str) -> str:
     return f"{PREFIX}.service.{service}.status"
+
+
+def key(bucket: Bucket, name: str) -> str:
+    return f"$KV.{bucket}.{name}"
 
 
 def vps_of(subject: str) -> str:

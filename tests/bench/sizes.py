@@ -19,7 +19,8 @@ from psycopg.rows import args_row
 
 from deploy.local.settings import Settings
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot, PerformanceSnapshotBatch
-from services.ingest import rows, store
+from services.ingest import rows
+from services.ingest.store import performance
 from services.kit import subjects
 
 MARK_SECONDS = 30.0
@@ -149,7 +150,7 @@ async def stored(url: str, snapshots: Sequence[PerformanceSnapshot]) -> Stored:
         await connection.commit()
         every = _repeated(fleet, snapshots)
         while chunk := list(itertools.islice(every, TRANSACTION)):
-            await store.insert_performance(connection, chunk)
+            await performance.insert_performance(connection, chunk)
             await connection.commit()
         cursor = connection.cursor(row_factory=args_row(_per_row))
         await cursor.execute(

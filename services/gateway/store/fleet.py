@@ -38,6 +38,13 @@ async def get(connection: AsyncConnection, *, vps_id: UUID) -> Vps | None:
         return await cursor.fetchone()
 
 
+async def lock(connection: AsyncConnection, *, vps_id: UUID) -> Vps | None:
+    """As `get`; nobody changes it until the transaction ends."""
+    async with connection.cursor(row_factory=class_row(Vps)) as cursor:
+        await cursor.execute(f"SELECT {_VPS} FROM vps WHERE id = %(id)s FOR UPDATE", {"id": vps_id})
+        return await cursor.fetchone()
+
+
 async def page(
     connection: AsyncConnection,
     *,

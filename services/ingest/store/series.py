@@ -1,0 +1,63 @@
+"""User-supplied series. Functions take the connection and never commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+SERIES_LIMIT = 500  # a server
+
+_REGISTER = """
+INSERT INTO generic_series (vps_id, name, labels)
+SELECT %(vps_id)s, %(name)s, %(labels)s
+WHERE EXISTS (SELECT FROM vps WHERE id = %(vps_id)s)
+    AND (SELECT count(*) FROM generic_series WHERE vps_id = %(vps_id)s) < %(limit)s
+ON CONFLICT (vps_id, name, labels) DO NOTHING
+"""
+_INSERT = """
+INSERT INTO generic_metrics (time, series_id, value)
+SELECT %(time)s, id, %(value)s FROM generic_series
+WHERE vps_id = %(vps_id)s AND name = %(name)s AND labels = %(labels)s
+ON CONFLICT (series_id, time) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    vps_id: UUID
+    name: str
+    labels: tuple[tuple[str, str], ...]  # sorted
+    time: datetime
+    value: float
+
+
+async def insert_points(connection: AsyncConnection, points: Sequence[Point]) -> int:
+    """Points that are not there yet, of series within the server's limit; how many."""
+    if not points:
+        return 0
+    cursor = connection.cursor()
+    series = sorted({(point.vps_id, point.name, point.labels) for point in points})
+    await cursor.executemany(
+        _REGISTER,
+        [
+            {"vps_id": vps, "name": name, "labels": Jsonb(dict(labels)), "limit": SERIES_LIMIT}
+            for vps, name, labels in series
+        ],
+    )
+    await cursor.executemany(
+        _INSERT,
+        [
+            {
+                "vps_id": point.vps_id,
+                "name": point.name,
+                "labels": Jsonb(dict(point.labels)),
+                "time": point.time,
+                "value": point.value,
+            }
+            for point in points
+        ],
+    )
+    return cursor.rowcount
