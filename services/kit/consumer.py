@@ -5,6 +5,7 @@ grows; poison → dead letter, then term.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -26,10 +27,12 @@ IDLE_WAIT = 5.0  # seconds a fetch waits for a first message
 LINGER = 0.05  # seconds it then waits for company
 HANDLE_TIMEOUT = 20.0  # seconds, under the durable's ack_wait
 MAX_DELAY = 30.0  # seconds
+STALL_AFTER = 30.0  # seconds without a message before it is asked whether any wait
 REASON_HEADER = "Flotilla-Reason"
 ORIGIN_HEADER = "Flotilla-Subject"
 
 MESSAGES = Counter("flotilla_consumer_messages_total", "By outcome", ["durable", "outcome"])
+STALLS = Counter("flotilla_consumer_stalls_total", "Times it was bound anew", ["durable"])
 HANDLING = Histogram("flotilla_consumer_handle_seconds", "One batch", ["durable"])
 
 Handle = Callable[[Sequence[Msg]], Awaitable[None]]
@@ -62,17 +65,35 @@ class Consumer:
     async def run(self) -> None:
         """Consume until cancelled; a batch in hand is finished first."""
         subscription = await self._bind()
+        heard_at = time.monotonic()
         while True:
             messages = await self._fetch(subscription)
             if messages:
+                heard_at = time.monotonic()
                 work = asyncio.ensure_future(self._process(messages))
                 try:
                     await asyncio.shield(work)
                 except asyncio.CancelledError:
                     await asyncio.wait({work}, timeout=HANDLE_TIMEOUT)
                     raise
+            elif time.monotonic() - heard_at > STALL_AFTER:
+                heard_at = time.monotonic()
+                if await self._is_stalled():
+                    STALLS.labels(self._durable).inc()
+                    log.error("stalled", durable=self._durable, hint="bound anew")
+                    with suppress(NatsError):
+                        await subscription.unsubscribe()
+                    subscription = await self._bind()
             if self._delay:
                 await asyncio.sleep(self._delay)
+
+    async def _is_stalled(self) -> bool:
+        """Whether messages wait that nobody has in hand, and yet none are delivered."""
+        try:
+            info = await self._bus.jetstream.consumer_info(self._stream, self._durable)
+        except (NatsError, APIError, NoStreamResponseError, TimeoutError):
+            return False  # away, not stalled; the connection says so itself
+        return bool(info.num_pending) and not info.num_ack_pending
 
     async def _bind(self) -> JetStreamContext.PullSubscription:
         delay = 1.0

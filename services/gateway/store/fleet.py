@@ -119,10 +119,20 @@ async def update(
 
 
 async def delete(connection: AsyncConnection, *, vps_id: UUID) -> None:
-    await connection.execute("DELETE FROM vps WHERE id = %(id)s", {"id": vps_id})
+    """The server and all that was measured there."""
+    parameters = {"id": vps_id}
     await connection.execute(
-        "DELETE FROM performance_metrics WHERE vps_id = %(id)s", {"id": vps_id}
+        "DELETE FROM docker_metrics USING docker_containers c"
+        " WHERE container_db_id = c.id AND c.vps_id = %(id)s",
+        parameters,
     )
+    await connection.execute(
+        "DELETE FROM generic_metrics USING generic_series s"
+        " WHERE series_id = s.id AND s.vps_id = %(id)s",
+        parameters,
+    )
+    await connection.execute("DELETE FROM vps WHERE id = %(id)s", parameters)
+    await connection.execute("DELETE FROM performance_metrics WHERE vps_id = %(id)s", parameters)
 
 
 async def put_token(
