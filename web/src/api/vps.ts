@@ -1,0 +1,109 @@
+import {
+  keepPreviousData,
+  type QueryClient,
+  queryOptions,
+  useMutation,
+  useQueryClient,
+} from "@tanstack/react-query";
+import { api } from "@/api/client";
+import { answered } from "@/api/problem";
+import type { components, operations } from "@/api/schema.gen";
+
+export type Vps = components["schemas"]["Vps"];
+export type VpsStatus = Vps["status"];
+export type VpsUpdate = components["schemas"]["VpsUpdate"];
+export type Enrolment = components["schemas"]["Enrolment"];
+export type Sample = components["schemas"]["Sample"];
+export type SampleDetail = components["schemas"]["Detail"];
+export type History = components["schemas"]["History"];
+export type AgentConfig = components["schemas"]["AgentConfig"];
+type HistoryParams = NonNullable<operations["history"]["parameters"]["query"]>;
+
+export const vpsKeys = {
+  all: ["vps"] as const,
+  list: () => [...vpsKeys.all, "list"] as const,
+  detail: (id: string) => [...vpsKeys.all, "detail", id] as const,
+  history: (id: string) => [...vpsKeys.all, "history", id] as const,
+};
+
+const PAGE = 500; // servers a request
+
+async function fetchFleet(signal: AbortSignal): Promise<Vps[]> {
+  const fleet: Vps[] = [];
+  for (;;) {
+    const query = { limit: PAGE, offset: fleet.length };
+    const page = await answered(api.GET("/api/v1/vps", { params: { query }, signal }));
+    fleet.push(...page.items);
+    if (fleet.length >= page.total || page.items.length === 0) return fleet;
+  }
+}
+
+export const fleetQuery = () =>
+  queryOptions({ queryKey: vpsKeys.list(), queryFn: ({ signal }) => fetchFleet(signal) });
+
+export const vpsQuery = (id: string) =>
+  queryOptions({
+    queryKey: vpsKeys.detail(id),
+    queryFn: ({ signal }) =>
+      answered(api.GET("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } }, signal })),
+  });
+
+export const historyQuery = (id: string, query: HistoryParams) =>
+  queryOptions({
+    queryKey: [...vpsKeys.history(id), query],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/api/v1/vps/{vps_id}/metrics/historical", {
+          params: { path: { vps_id: id }, query },
+          signal,
+        }),
+      ),
+    placeholderData: keepPreviousData,
+  });
+
+// Writes a known record into every view of it, without a request.
+export function patchVps(client: QueryClient, id: string, change: Partial<Vps>): void {
+  client.setQueryData(vpsQuery(id).queryKey, (vps) => vps && { ...vps, ...change });
+  client.setQueryData(fleetQuery().queryKey, (fleet) =>
+    fleet?.map((vps) => (vps.id === id ? { ...vps, ...change } : vps)),
+  );
+}
+
+export function useCreateVps() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (name: string) => answered(api.POST("/api/v1/vps", { body: { name } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: vpsKeys.list() }),
+  });
+}
+
+export function useRenewEnrolment(id: string) {
+  return useMutation({
+    mutationFn: () =>
+      answered(api.POST("/api/v1/vps/{vps_id}/enrolment", { params: { path: { vps_id: id } } })),
+  });
+}
+
+export function useUpdateVps(id: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (change: VpsUpdate) =>
+      answered(
+        api.PATCH("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } }, body: change }),
+      ),
+    onSuccess: (vps) => patchVps(client, id, vps),
+  });
+}
+
+export function useDeleteVps(id: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () =>
+      answered(api.DELETE("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } } })),
+    onSuccess: () => {
+      client.setQueryData(fleetQuery().queryKey, (fleet) => fleet?.filter((vps) => vps.id !== id));
+      client.removeQueries({ queryKey: vpsKeys.detail(id) });
+      client.removeQueries({ queryKey: vpsKeys.history(id) });
+    },
+  });
+}

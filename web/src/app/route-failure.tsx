@@ -1,0 +1,47 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect } from "react";
+import { useRevalidator, useRouteError } from "react-router";
+import { ApiError, isNotFound, isUnreachable } from "@/api/problem";
+import { NotFound } from "@/app/not-found";
+import { MissingPartError } from "@/app/pages";
+import { FailureNote } from "@/components/ui/failure-note";
+import { Page } from "@/components/ui/page";
+
+const RETRY_PAUSE = 5_000; // ms
+
+export function RouteFailure() {
+  const error = useRouteError();
+  const client = useQueryClient();
+  const { revalidate } = useRevalidator();
+  const away = isUnreachable(error);
+
+  const retry = useCallback(() => {
+    if (error instanceof MissingPartError) {
+      // Reloading while the gateway is away would leave nothing but the browser's own error.
+      fetch("/", { cache: "no-store" }).then(
+        (response) => response.ok && window.location.reload(),
+        () => undefined,
+      );
+      return;
+    }
+    if (!isUnreachable(error) && !(error instanceof ApiError)) {
+      window.location.reload();
+      return;
+    }
+    client.removeQueries({ predicate: ({ state }) => state.status === "error" });
+    void revalidate();
+  }, [client, error, revalidate]);
+
+  useEffect(() => {
+    if (!away) return undefined;
+    const timer = setInterval(retry, RETRY_PAUSE);
+    return () => clearInterval(timer);
+  }, [away, retry]);
+
+  if (isNotFound(error)) return <NotFound />;
+  return (
+    <Page>
+      <FailureNote error={error} onRetry={retry} />
+    </Page>
+  );
+}

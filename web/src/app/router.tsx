@@ -1,0 +1,51 @@
+import { createBrowserRouter, type LoaderFunctionArgs, redirect } from "react-router";
+import { renewSession, useSession } from "@/api/session";
+import { NotFound } from "@/app/not-found";
+import { page } from "@/app/pages";
+import { RouteFailure } from "@/app/route-failure";
+import { Shell } from "@/app/shell";
+import { Splash } from "@/app/splash";
+import { loginPath } from "@/lib/return-path";
+
+async function requireSession({ request }: LoaderFunctionArgs): Promise<null> {
+  if (useSession.getState().phase === "unknown") await renewSession();
+  if (useSession.getState().phase === "in") return null;
+  const { pathname, search } = new URL(request.url);
+  throw redirect(loginPath(pathname + search));
+}
+
+export const router = createBrowserRouter([
+  {
+    path: "/login",
+    HydrateFallback: Splash,
+    ErrorBoundary: RouteFailure,
+    lazy: page("login"),
+  },
+  {
+    path: "/",
+    loader: requireSession,
+    Component: Shell,
+    HydrateFallback: Splash,
+    ErrorBoundary: RouteFailure,
+    children: [
+      {
+        ErrorBoundary: RouteFailure,
+        children: [
+          { index: true, lazy: page("fleet") },
+          { path: "servers/new", lazy: page("newServer") },
+          {
+            path: "servers/:id",
+            lazy: page("server"),
+            children: [
+              { index: true, lazy: page("overview") },
+              { path: "history", lazy: page("history") },
+              { path: "settings", lazy: page("serverSettings") },
+            ],
+          },
+          { path: "settings", lazy: page("settings") },
+          { path: "*", Component: NotFound },
+        ],
+      },
+    ],
+  },
+]);

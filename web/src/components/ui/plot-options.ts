@@ -1,0 +1,131 @@
+import type uPlot from "uplot";
+import { DAY } from "@/lib/format";
+
+export interface Line {
+  label: string;
+  color: "accent" | "warn" | "ok" | "violet" | "bad" | "faint";
+}
+
+export interface PlotLook {
+  language: string;
+  lines: readonly Line[];
+  format: (value: number) => string;
+  // The least the top of the scale may be; a fixed top where the whole is known.
+  top: { atLeast: number } | { exactly: number };
+  // The numbers people count in, where they are not powers of ten.
+  steps: "binary" | "bits" | undefined;
+  sync: string;
+  onCursor: (index: number | null) => void;
+  onZoom: ((from: number, to: number) => void) | undefined;
+}
+
+const AXIS_FONT = "11px 'Inter Variable', system-ui, sans-serif";
+const GUTTER = 54; // px, for the longest figure, the same in every plot so that their times line up
+const STEPS = {
+  binary: Array.from({ length: 50 }, (_, power) => 2 ** power),
+  bits: Array.from({ length: 15 }, (_, power) =>
+    [1, 2, 5].map((n) => (n * 10 ** power) / 8),
+  ).flat(),
+};
+const LABEL_SPACE = 68; // px between two times
+
+function token(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+function timeLabels(language: string) {
+  const clock = new Intl.DateTimeFormat(language, {
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  });
+  const second = new Intl.DateTimeFormat(language, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hourCycle: "h23",
+  });
+  const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+  return (_: uPlot, splits: number[], _axis: number, _space: number, step: number): string[] => {
+    return splits.map((split) => {
+      const at = new Date(split * 1000);
+      if (step >= DAY || (at.getHours() === 0 && at.getMinutes() === 0 && step >= 60)) {
+        return date.format(at);
+      }
+      return (step < 60 ? second : clock).format(at);
+    });
+  };
+}
+
+export function plotOptions(look: PlotLook, width: number, height: number): uPlot.Options {
+  const line = token("line");
+  const faint = token("faint");
+  const { top } = look;
+  return {
+    width,
+    height,
+    padding: [8, 1, 0, 0],
+    legend: { show: false },
+    cursor: {
+      sync: { key: look.sync, setSeries: false },
+      drag: { x: true, y: false, setScale: false },
+      points: { size: 6, width: 1.5 },
+      y: false,
+    },
+    scales: {
+      x: { time: true, auto: false },
+      y: {
+        range: (_plot, _min, max) => [
+          0,
+          "exactly" in top ? top.exactly : Math.max(top.atLeast, (max ?? 0) * 1.15),
+        ],
+      },
+    },
+    axes: [
+      {
+        stroke: faint,
+        font: AXIS_FONT,
+        size: 24,
+        gap: 6,
+        space: LABEL_SPACE,
+        grid: { show: false },
+        ticks: { show: false },
+        values: timeLabels(look.language),
+      },
+      {
+        stroke: faint,
+        font: AXIS_FONT,
+        size: GUTTER,
+        gap: 8,
+        space: 30,
+        ...(look.steps && { incrs: STEPS[look.steps] }),
+        grid: { stroke: line, width: 1 },
+        ticks: { show: false },
+        values: (_plot, splits) => splits.map((split) => look.format(split)),
+      },
+    ],
+    series: [
+      {},
+      ...look.lines.map(({ label, color }) => ({
+        label,
+        stroke: token(color),
+        // 8 % of the line's colour; canvas takes no CSS functions everywhere.
+        fill: `${token(color)}14`,
+        width: 1.5,
+        points: { show: false },
+        spanGaps: false,
+      })),
+    ],
+    hooks: {
+      setCursor: [(plot) => look.onCursor(plot.cursor.idx ?? null)],
+      setSelect: [
+        (plot) => {
+          const { left, width: wide } = plot.select;
+          if (wide < 6 || !look.onZoom) return;
+          look.onZoom(plot.posToVal(left, "x"), plot.posToVal(left + wide, "x"));
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        },
+      ],
+    },
+  };
+}

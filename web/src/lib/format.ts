@@ -1,0 +1,115 @@
+export const MINUTE = 60; // seconds
+export const HOUR = 3_600;
+export const DAY = 86_400;
+
+export type Level = "normal" | "warn" | "bad";
+
+// Where a share of something finite becomes worth a look, and then urgent.
+export function levelOf(percent: number): Level {
+  if (percent > 90) return "bad";
+  return percent > 70 ? "warn" : "normal";
+}
+
+const BINARY = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
+const BITS = ["kb/s", "Mb/s", "Gb/s", "Tb/s"] as const;
+const BYTES = ["kB/s", "MB/s", "GB/s", "TB/s"] as const;
+
+function trimmed(value: number, digits: number): string {
+  return String(Number(value.toFixed(digits)));
+}
+
+function binaryUnit(bytes: number): number {
+  let index = 0;
+  let rest = Math.abs(bytes);
+  while (rest >= 1024 && index < BINARY.length - 1) {
+    rest /= 1024;
+    index += 1;
+  }
+  return index;
+}
+
+export function formatBytes(bytes: number): string {
+  const index = binaryUnit(bytes);
+  const value = bytes / 1024 ** index;
+  return `${trimmed(value, value < 100 ? 1 : 0)} ${BINARY[index]}`;
+}
+
+export interface Share {
+  used: string;
+  total: string;
+  unit: string;
+}
+
+// Both numbers in the unit of the whole, so that they can be compared at a glance.
+export function formatShare(used: number, total: number): Share {
+  const index = binaryUnit(total);
+  const scale = 1024 ** index;
+  const part = used / scale;
+  const whole = total / scale;
+  return {
+    used: part.toFixed(part < 10 && index > 0 ? 1 : 0),
+    total: trimmed(whole, whole < 100 ? 1 : 0),
+    unit: BINARY[index] ?? "B",
+  };
+}
+
+export interface Quantity {
+  value: string;
+  unit: string;
+}
+
+function decimal(amounts: readonly number[], units: readonly string[]): [number, string] {
+  const largest = Math.max(...amounts.map(Math.abs), 0);
+  let index = 0;
+  // 999.5 would be written as 1000 in the smaller unit.
+  while (largest / 1000 ** (index + 1) >= 999.5 && index < units.length - 1) index += 1;
+  return [1000 ** (index + 1), units[index] ?? ""];
+}
+
+function inUnit(amount: number, scale: number): string {
+  const value = amount / scale;
+  return value.toFixed(Math.abs(value) < 99.95 ? 1 : 0);
+}
+
+// Network rates in bits, several in one unit.
+export function formatBitRates(...bytesPerSecond: number[]): { values: string[]; unit: string } {
+  const bits = bytesPerSecond.map((rate) => rate * 8);
+  const [scale, unit] = decimal(bits, BITS);
+  return { values: bits.map((rate) => inUnit(rate, scale)), unit };
+}
+
+export function formatBitRate(bytesPerSecond: number): Quantity {
+  const { values, unit } = formatBitRates(bytesPerSecond);
+  return { value: values[0] ?? "", unit };
+}
+
+export function formatByteRates(...bytesPerSecond: number[]): { values: string[]; unit: string } {
+  const [scale, unit] = decimal(bytesPerSecond, BYTES);
+  return { values: bytesPerSecond.map((rate) => inUnit(rate, scale)), unit };
+}
+
+export interface Duration {
+  unit: "second" | "minute" | "hour" | "day";
+  count: number;
+}
+
+// The one unit that tells most: two days are "2 d", the day before that is told in hours.
+export function coarseDuration(seconds: number): Duration {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < MINUTE) return { unit: "second", count: whole };
+  if (whole < HOUR) return { unit: "minute", count: Math.floor(whole / MINUTE) };
+  if (whole < 2 * DAY) return { unit: "hour", count: Math.floor(whole / HOUR) };
+  return { unit: "day", count: Math.floor(whole / DAY) };
+}
+
+export function formatAbsolute(time: number | string | Date, language: string): string {
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(
+    new Date(time),
+  );
+}
+
+// Minutes and seconds of a countdown.
+export function formatCountdown(seconds: number): string {
+  const whole = Math.max(0, Math.ceil(seconds));
+  return `${Math.floor(whole / MINUTE)}:${String(whole % MINUTE).padStart(2, "0")}`;
+}

@@ -1,0 +1,17 @@
+import { expect, test } from "vitest";
+import { loginPath, returnPath } from "@/lib/return-path";
+
+test("logging in leads back to where one was", () => {
+  const path = "/servers/7/history?range=24h";
+  expect(returnPath(new URL(loginPath(path), window.location.origin).searchParams)).toBe(path);
+});
+
+test.each([
+  "https://evil.example",
+  "//evil.example",
+  "javascript:alert(1)",
+  "/login",
+  "/\\evil.example",
+])("a way back to %s leads home instead", (next) => {
+  expect(returnPath(new URLSearchParams({ next }))).toBe("/");
+});
