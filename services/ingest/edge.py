@@ -10,7 +10,8 @@ import structlog
 from google.protobuf.message import DecodeError
 from prometheus_client import Counter, Gauge
 
-from flotilla.v1 import agent_pb2, bus_pb2, event_pb2
+from flotilla.v1 import agent_pb2, bus_pb2
+from services.ingest.announcer import Announcer
 from services.ingest.directory import Directory, signed_by
 from services.ingest.errors import IntakeError, Reason
 from services.ingest.settings import EdgeSettings
@@ -29,6 +30,7 @@ DRAIN_GRACE = 5.0  # seconds
 ENROL_CONTEXT = b"flotilla-enrol-v1\0"
 PUBLIC_KEY_LENGTH = 32  # bytes
 TOKEN_MAX_LENGTH = 256  # characters
+TAKEN_OVER = "a newer stream of this agent took over"
 
 STREAMS = Gauge("flotilla_edge_streams", "Agents connected to this edge")
 REFUSALS = Counter("flotilla_edge_refusals_total", "Streams and calls ended", ["reason"])
@@ -40,6 +42,9 @@ SERVER_OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # Agents move on now and then, so that a new edge gets its share; gRPC adds 10 % of jitter.
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 10_000),
     ("grpc.so_reuseport", 0),
 ]
 
@@ -50,6 +55,7 @@ class Edge:
         self.bus = connection
         self.directory = Directory(self._agent_changed)
         self.streams: dict[str, AgentStream] = {}
+        self._announcer = Announcer(connection, self.id)
         self._max_streams = max_streams
         self._open = 0
         self._draining = False
@@ -117,81 +123,41 @@ class Edge:
         older = self.streams.get(stream.vps_id)
         self.streams[stream.vps_id] = stream
         if older is not None:
-            older.end(IntakeError(Reason.REPLACED, "a newer stream of this agent took over"))
+            older.end(IntakeError(Reason.REPLACED, TAKEN_OVER))
+            boot_id = stream.handshake.facts.boot_id
+            await self._announcer.taken_over(older, stream.peer, boot_id)
         record = self.record_of(stream.vps_id)
         if record != stream.record:  # it changed before this stream was known here
             self._agent_changed(stream.vps_id, record)
         log.info("agent_connected", vps_id=stream.vps_id, peer=stream.peer)
-        await self._announce(stream)
+        await self._announcer.connected(stream)
+
+    async def taken(self, stream: AgentStream, notice: bus_pb2.StreamTaken) -> None:
+        if notice.edge_id == self.id or self.streams.get(stream.vps_id) is not stream:
+            return
+        stream.end(IntakeError(Reason.REPLACED, TAKEN_OVER))
+        await self._announcer.taken_over(stream, notice.peer, notice.boot_id)
 
     async def closed(self, stream: AgentStream, reason: str) -> None:
         if not stream.vps_id or self.streams.get(stream.vps_id) is not stream:
             return
         del self.streams[stream.vps_id]
         log.info("agent_disconnected", vps_id=stream.vps_id, reason=reason)
-        now = time.time_ns() // 1_000_000
-        presence = bus_pb2.Presence(
-            vps_id=stream.vps_id, edge_id=self.id, connected=False, changed_at_unix_ms=now
-        )
-        event = event_pb2.VpsDisconnected(
-            vps_id=stream.vps_id, edge_id=self.id, time_unix_ms=now, reason=reason
-        )
-        try:
-            # Not when another edge holds the agent by now.
-            await self.bus.put(
-                subjects.Bucket.PRESENCE,
-                stream.vps_id,
-                presence,
-                revision=stream.announced_revision,
-            )
-            subject = subjects.vps_disconnected(stream.vps_id)
-            await self.bus.store(subject, event, msg_id=f"{subject}.{self.id}.{now}")
-        except TransientError as error:
-            log.warning("presence_not_told", vps_id=stream.vps_id, error=str(error))
-
-    async def _announce(self, stream: AgentStream) -> None:
-        now = time.time_ns() // 1_000_000
-        presence = bus_pb2.Presence(
-            vps_id=stream.vps_id, edge_id=self.id, connected=True, changed_at_unix_ms=now
-        )
-        event = event_pb2.VpsConnected(
-            vps_id=stream.vps_id,
-            edge_id=self.id,
-            time_unix_ms=now,
-            facts=stream.handshake.facts,
-            powers=stream.handshake.powers,
-            peer=stream.peer,
-        )
-        subject = subjects.vps_connected(stream.vps_id)
-        try:
-            await self.bus.store(subject, event, msg_id=f"{subject}.{self.id}.{now}")
-            stream.announced_revision = await self.bus.put(
-                subjects.Bucket.PRESENCE, stream.vps_id, presence
-            )
-        except TransientError as error:
-            # `keep_alive` tries again.
-            log.warning("presence_not_told", vps_id=stream.vps_id, error=str(error))
+        await self._announcer.disconnected(stream, reason)
 
     async def keep_alive(self) -> None:
         """Renew this edge's beat, ask agents for theirs, until cancelled."""
         beats = 0
         while True:
             beats += 1
-            beat = bus_pb2.EdgeBeat(
-                edge_id=self.id,
-                beat_at_unix_ms=time.time_ns() // 1_000_000,
-                streams=len(self.streams),
-            )
-            try:
-                await self.bus.put(subjects.Bucket.EDGES, self.id, beat)
-            except TransientError as error:
-                log.warning("beat_missed", error=str(error))
+            await self._announcer.beat(len(self.streams))
+            self._announcer.forget_old_takeovers()
             now = time.monotonic()
             for stream in list(self.streams.values()):
                 if self.streams.get(stream.vps_id) is not stream:
                     continue  # it ended while others were announced
                 if stream.announced_revision is None and self.bus.connected:
-                    await self._announce(stream)
+                    await self._announcer.connected(stream)
                 if beats % HEARTBEAT_EVERY == 0:
                     stream.beat(now)
             await asyncio.sleep(BEAT_INTERVAL)

@@ -1,6 +1,7 @@
 """From a received batch to a stored message: checks, clock, publish, outcome."""
 
 import math
+import random
 import time
 from collections.abc import Iterable
 
@@ -65,7 +66,8 @@ async def take(bus: Bus, vps_id: str, kind: str, batch: Batch) -> BatchAck:
         BATCHES.labels(kind, "postponed").inc()
         log.warning("batch_postponed", vps_id=vps_id, error=str(error))
         ack.outcome = BatchAck.OUTCOME_RETRY
-        ack.retry_after_ms = RETRY_AFTER_MS
+        # Spread out, so that a fleet does not come back as one.
+        ack.retry_after_ms = random.randint(RETRY_AFTER_MS // 2, RETRY_AFTER_MS * 3 // 2)  # noqa: S311
         return ack
     BATCHES.labels(kind, "accepted").inc()
     SNAPSHOTS.labels(kind).inc(_length(batch))

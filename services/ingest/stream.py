@@ -20,7 +20,7 @@ from flotilla.v1.agent_pb2 import (
     MessageToServer,
     ServerHandshakeAck,
 )
-from flotilla.v1.bus_pb2 import AgentRecord, BatchesDurable
+from flotilla.v1.bus_pb2 import AgentRecord, BatchesDurable, StreamTaken
 from services.ingest import intake
 from services.ingest.directory import signed_by
 from services.ingest.errors import IntakeError, Reason
@@ -49,6 +49,8 @@ class Host(Protocol):
     async def opened(self, stream: "AgentStream") -> None: ...
 
     async def closed(self, stream: "AgentStream", reason: str) -> None: ...
+
+    async def taken(self, stream: "AgentStream", notice: StreamTaken) -> None: ...
 
 
 class AgentStream:
@@ -202,16 +204,16 @@ class AgentStream:
             raise IntakeError(Reason.MALFORMED, "not a MessageToServer") from None
 
     async def _on_bus(self, message: Msg) -> None:
-        if message.subject != subjects.agent_durable(self.vps_id):
-            return  # no other request is served by this version's agents
         try:
-            durable = bus.decode(message.data, BatchesDurable)
-        except PoisonError:
-            log.warning("durable_unreadable", vps_id=self.vps_id)
-            return
+            if message.subject == subjects.agent_durable(self.vps_id):
+                self._told_durable(bus.decode(message.data, BatchesDurable))
+            elif message.subject == subjects.agent_taken(self.vps_id):
+                await self._host.taken(self, bus.decode(message.data, StreamTaken))
+        except PoisonError as error:
+            log.warning("notice_unreadable", subject=message.subject, error=str(error))
+
+    def _told_durable(self, durable: BatchesDurable) -> None:
         ack = BatchAck(
-            epoch=durable.epoch,
-            sequences=durable.sequences,
-            outcome=BatchAck.OUTCOME_DURABLE,
+            epoch=durable.epoch, sequences=durable.sequences, outcome=BatchAck.OUTCOME_DURABLE
         )
         self.send(MessageToAgent(batch_ack=ack))

@@ -75,12 +75,20 @@ def vps_disconnected(vps_id: str) -> str:
     return f"{PREFIX}.event.vps.{vps_id}.disconnected"
 
 
+def vps_contested(vps_id: str) -> str:
+    return f"{PREFIX}.event.vps.{vps_id}.contested"
+
+
 def agent_all(vps_id: str) -> str:
     return f"{PREFIX}.agent.{vps_id}.*"
 
 
 def agent_durable(vps_id: str) -> str:
     return f"{PREFIX}.agent.{vps_id}.durable"
+
+
+def agent_taken(vps_id: str) -> str:
+    return f"{PREFIX}.agent.{vps_id}.taken"
 
 
 def deadletter(stream: str, durable: str) -> str:

@@ -46,6 +46,37 @@ class BatchesDurable(_message.Message):
 Global___BatchesDurable: _TypeAlias = BatchesDurable  # noqa: Y015
 
 @_typing.final
+class StreamTaken(_message.Message):
+    """agent.<vps>.taken, from the edge that holds an agent's newest stream to any other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VPS_ID_FIELD_NUMBER: _builtins.int
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    BOOT_ID_FIELD_NUMBER: _builtins.int
+    vps_id: _builtins.str
+    edge_id: _builtins.str
+    peer: _builtins.str
+    boot_id: _builtins.str
+    """Tells the same host that came back from a second one with the same key."""
+    def __init__(
+        self,
+        *,
+        vps_id: _builtins.str = ...,
+        edge_id: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        boot_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "edge_id", b"edge_id", "peer", b"peer", "vps_id", b"vps_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamTaken: _TypeAlias = StreamTaken  # noqa: Y015
+
+@_typing.final
 class AgentRecord(_message.Message):
     """Key-value bucket `agents`: all the edge knows of an agent."""
 

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from flotilla.v1 import agent_pb2 as _agent_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -114,6 +116,40 @@ class VpsDisconnected(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VpsDisconnected: _TypeAlias = VpsDisconnected  # noqa: Y015
+
+@_typing.final
+class VpsContested(_message.Message):
+    """event.vps.<vps>.contested: streams with one key keep taking over from each other,
+    as when a disk image with the agent's key was copied to a second host.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VPS_ID_FIELD_NUMBER: _builtins.int
+    TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
+    TAKEOVERS_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    vps_id: _builtins.str
+    time_unix_ms: _builtins.int
+    takeovers: _builtins.int
+    """Takeovers within the window that raised this."""
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        vps_id: _builtins.str = ...,
+        time_unix_ms: _builtins.int = ...,
+        takeovers: _builtins.int = ...,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peers", b"peers", "takeovers", b"takeovers", "time_unix_ms", b"time_unix_ms", "vps_id", b"vps_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VpsContested: _TypeAlias = VpsContested  # noqa: Y015
 
 @_typing.final
 class AuditRecorded(_message.Message):

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -28,6 +29,7 @@ class BatchHeader(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     SENT_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    DROPS_FIELD_NUMBER: _builtins.int
     vps_id: _builtins.str
     """Compared with the channel's identity, never trusted."""
     epoch: _builtins.str
@@ -35,6 +37,10 @@ class BatchHeader(_message.Message):
     sequence: _builtins.int
     sent_at_unix_ms: _builtins.int
     """The agent's clock when it sent this."""
+    @_builtins.property
+    def drops(self) -> _containers.RepeatedCompositeFieldContainer[Global___DropReport]:
+        """What the agent had to give up since it last said so; at most 8."""
+
     def __init__(
         self,
         *,
@@ -42,14 +48,102 @@ class BatchHeader(_message.Message):
         epoch: _builtins.str = ...,
         sequence: _builtins.int = ...,
         sent_at_unix_ms: _builtins.int = ...,
+        drops: _abc.Iterable[Global___DropReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "sent_at_unix_ms", b"sent_at_unix_ms", "sequence", b"sequence", "vps_id", b"vps_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drops", b"drops", "epoch", b"epoch", "sent_at_unix_ms", b"sent_at_unix_ms", "sequence", b"sequence", "vps_id", b"vps_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchHeader: _TypeAlias = BatchHeader  # noqa: Y015
+
+@_typing.final
+class DropReport(_message.Message):
+    """Measurements that will never arrive, so that their gap can be shown with its reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DropReport._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: DropReport._Reason.ValueType  # 0
+        REASON_SPACE: DropReport._Reason.ValueType  # 1
+        """The spool was full."""
+        REASON_AGE: DropReport._Reason.ValueType  # 2
+        """They were kept for as long as the owner allows."""
+        REASON_MEMORY: DropReport._Reason.ValueType  # 3
+        """The disk took nothing, and memory was full."""
+        REASON_REFUSED: DropReport._Reason.ValueType  # 4
+        """The server refused them."""
+        REASON_DAMAGED: DropReport._Reason.ValueType  # 5
+        """The spool was damaged."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
+    REASON_UNSPECIFIED: DropReport.Reason.ValueType  # 0
+    REASON_SPACE: DropReport.Reason.ValueType  # 1
+    """The spool was full."""
+    REASON_AGE: DropReport.Reason.ValueType  # 2
+    """They were kept for as long as the owner allows."""
+    REASON_MEMORY: DropReport.Reason.ValueType  # 3
+    """The disk took nothing, and memory was full."""
+    REASON_REFUSED: DropReport.Reason.ValueType  # 4
+    """The server refused them."""
+    REASON_DAMAGED: DropReport.Reason.ValueType  # 5
+    """The spool was damaged."""
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DropReport._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: DropReport._Kind.ValueType  # 0
+        KIND_PERFORMANCE: DropReport._Kind.ValueType  # 1
+        KIND_DOCKER: DropReport._Kind.ValueType  # 2
+        KIND_GENERIC: DropReport._Kind.ValueType  # 3
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: DropReport.Kind.ValueType  # 0
+    KIND_PERFORMANCE: DropReport.Kind.ValueType  # 1
+    KIND_DOCKER: DropReport.Kind.ValueType  # 2
+    KIND_GENERIC: DropReport.Kind.ValueType  # 3
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_UNIX_MS_FIELD_NUMBER: _builtins.int
+    LAST_UNIX_MS_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Unique within the epoch. One that comes again replaces the one before."""
+    reason: Global___DropReport.Reason.ValueType
+    kind: Global___DropReport.Kind.ValueType
+    count: _builtins.int
+    """Snapshots, or metrics of KIND_GENERIC; 0 when nobody can tell."""
+    first_unix_ms: _builtins.int
+    """The agent's clock at the oldest and the newest of them."""
+    last_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        reason: Global___DropReport.Reason.ValueType = ...,
+        kind: Global___DropReport.Kind.ValueType = ...,
+        count: _builtins.int = ...,
+        first_unix_ms: _builtins.int = ...,
+        last_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first_unix_ms", b"first_unix_ms", "id", b"id", "kind", b"kind", "last_unix_ms", b"last_unix_ms", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropReport: _TypeAlias = DropReport  # noqa: Y015
 
 @_typing.final
 class PerformanceSnapshotBatch(_message.Message):

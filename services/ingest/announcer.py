@@ -1,0 +1,126 @@
+"""Tells the bus which agents this edge holds."""
+
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import Counter
+
+from flotilla.v1 import bus_pb2, event_pb2
+from services.ingest.stream import AgentStream
+from services.kit import bus, subjects
+from services.kit.errors import TransientError
+
+log = structlog.get_logger(__name__)
+
+CONTEST_WINDOW = 300.0  # seconds
+CONTEST_TAKEOVERS = 5  # by another host within the window before it is called a contest
+
+CONTESTS = Counter("flotilla_edge_contests_total", "Agents whose key two hosts fight over")
+
+
+@dataclass(frozen=True, slots=True)
+class _Takeover:
+    at: float  # monotonic
+    peers: tuple[str, str]
+
+
+class Announcer:
+    def __init__(self, connection: bus.Bus, edge_id: str) -> None:
+        self._bus = connection
+        self._edge_id = edge_id
+        self._takeovers: defaultdict[str, deque[_Takeover]] = defaultdict(
+            lambda: deque(maxlen=CONTEST_TAKEOVERS)
+        )
+
+    async def connected(self, stream: AgentStream) -> None:
+        """Event and presence; on failure `stream.announced_revision` stays None, to try again."""
+        now = time.time_ns() // 1_000_000
+        presence = bus_pb2.Presence(
+            vps_id=stream.vps_id, edge_id=self._edge_id, connected=True, changed_at_unix_ms=now
+        )
+        event = event_pb2.VpsConnected(
+            vps_id=stream.vps_id,
+            edge_id=self._edge_id,
+            time_unix_ms=now,
+            facts=stream.handshake.facts,
+            powers=stream.handshake.powers,
+            peer=stream.peer,
+        )
+        taken = bus_pb2.StreamTaken(
+            vps_id=stream.vps_id,
+            edge_id=self._edge_id,
+            peer=stream.peer,
+            boot_id=stream.handshake.facts.boot_id,
+        )
+        subject = subjects.vps_connected(stream.vps_id)
+        try:
+            await self._bus.publish(subjects.agent_taken(stream.vps_id), taken)
+            await self._bus.store(subject, event, msg_id=f"{subject}.{self._edge_id}.{now}")
+            stream.announced_revision = await self._bus.put(
+                subjects.Bucket.PRESENCE, stream.vps_id, presence
+            )
+        except TransientError as error:
+            log.warning("presence_not_told", vps_id=stream.vps_id, error=str(error))
+
+    async def disconnected(self, stream: AgentStream, reason: str) -> None:
+        now = time.time_ns() // 1_000_000
+        presence = bus_pb2.Presence(
+            vps_id=stream.vps_id, edge_id=self._edge_id, connected=False, changed_at_unix_ms=now
+        )
+        event = event_pb2.VpsDisconnected(
+            vps_id=stream.vps_id, edge_id=self._edge_id, time_unix_ms=now, reason=reason
+        )
+        subject = subjects.vps_disconnected(stream.vps_id)
+        try:
+            # Not when another edge holds the agent by now.
+            await self._bus.put(
+                subjects.Bucket.PRESENCE,
+                stream.vps_id,
+                presence,
+                revision=stream.announced_revision,
+            )
+            await self._bus.store(subject, event, msg_id=f"{subject}.{self._edge_id}.{now}")
+        except TransientError as error:
+            log.warning("presence_not_told", vps_id=stream.vps_id, error=str(error))
+
+    async def taken_over(self, older: AgentStream, peer: str, boot_id: str) -> None:
+        """Note that a newer stream took over; an event when two hosts keep doing so."""
+        if boot_id == older.handshake.facts.boot_id:
+            return  # the same host came back before its old connection was noticed dead
+        now = time.monotonic()
+        recent = self._takeovers[older.vps_id]
+        recent.append(_Takeover(now, (older.peer, peer)))
+        if len(recent) < CONTEST_TAKEOVERS or now - recent[0].at > CONTEST_WINDOW:
+            return
+        peers = sorted({peer for takeover in recent for peer in takeover.peers})
+        recent.clear()
+        CONTESTS.inc()
+        log.error("agent_contested", vps_id=older.vps_id, peers=peers)
+        unix_ms = time.time_ns() // 1_000_000
+        event = event_pb2.VpsContested(
+            vps_id=older.vps_id, time_unix_ms=unix_ms, takeovers=CONTEST_TAKEOVERS, peers=peers
+        )
+        subject = subjects.vps_contested(older.vps_id)
+        try:
+            await self._bus.store(subject, event, msg_id=f"{subject}.{self._edge_id}.{unix_ms}")
+        except TransientError as error:
+            log.warning("contest_not_told", vps_id=older.vps_id, error=str(error))
+
+    async def beat(self, streams: int) -> None:
+        """A sign that this edge lives."""
+        beat = bus_pb2.EdgeBeat(
+            edge_id=self._edge_id, beat_at_unix_ms=time.time_ns() // 1_000_000, streams=streams
+        )
+        try:
+            await self._bus.put(subjects.Bucket.EDGES, self._edge_id, beat)
+        except TransientError as error:
+            log.warning("beat_missed", error=str(error))
+
+    def forget_old_takeovers(self) -> None:
+        horizon = time.monotonic() - CONTEST_WINDOW
+        for vps_id in [
+            v for v, recent in self._takeovers.items() if recent[-1:] and recent[-1].at < horizon
+        ]:
+            del self._takeovers[vps_id]
