@@ -72,8 +72,10 @@ def command(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    # 4 MB that asyncio would load and nothing here uses: gRPC brings its own TLS.
-    sys.modules["ssl"] = None  # type: ignore[assignment]  # import then raises ImportError
+    # OpenSSL, 4 MB each that asyncio and hashlib would load and nothing here uses: gRPC
+    # brings its own, and Python has the digests.
+    for module in ("ssl", "_hashlib"):
+        sys.modules[module] = None  # type: ignore[assignment]  # import then raises ImportError
     # Its C core writes lines of its own form; what ends a stream is logged here.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from agent import config, identity, run  # noqa: PLC0415

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 INTERVAL_MIN = 0.5  # seconds
 INTERVAL_MAX = 3600.0  # seconds
 FILE_LIMIT = 65_536  # bytes
+COMMAND_LIMIT = 32
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -30,11 +31,26 @@ COLLECTORS = frozenset(collector_name(number) for number in Collector.values() i
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    """A collector of the owner's own: what to execute, and when."""
+
+    words: tuple[str, ...]
+    interval: float = 60.0  # seconds
+    timeout: float = 10.0  # seconds
+    name: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Config:
     report_interval: float = 2.0  # seconds
     log_level: str = "info"
     disabled_collectors: frozenset[str] = frozenset()
     docker: bool = False
+    docker_socket: str = "/var/run/docker.sock"
+    # Unseen, since the configuration is logged and arguments may hold secrets.
+    collectors: tuple[Command, ...] = dataclasses.field(default=(), repr=False)
+    spool_max_mb: int = 256
+    spool_max_days: float = 7.0
 
 
 def load(path: Path, *, required: bool) -> Config:
@@ -63,7 +79,7 @@ def parse(content: bytes, source: str) -> Config:
         if check is None:
             raise ConfigError(key, f"is unknown; known are {', '.join(CHECKS)}", source)
         try:
-            values[key] = check(value)
+            values[FIELDS.get(key, key)] = check(value)
         except ValueError as error:
             raise ConfigError(key, str(error), source) from None
     return Config(**values)
@@ -99,11 +115,67 @@ def _boolean(value: object) -> bool:
     return value
 
 
+def _megabytes(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
+        raise ValueError("must be a whole number from 1 to 100000")
+    return value
+
+
+def _days(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 365:
+        raise ValueError("must be a number above 0 and up to 365")
+    return float(value)
+
+
+def _socket(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("must be the absolute path of a socket")
+    return value
+
+
+def _commands(value: object) -> tuple[Command, ...]:
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        raise ValueError("must be written as [[collector]]")
+    if len(value) > COMMAND_LIMIT:
+        raise ValueError(f"may be given {COMMAND_LIMIT} times")
+    return tuple(_command(table) for table in value)
+
+
+def _command(table: dict[str, object]) -> Command:
+    unknown = sorted(set(table) - {"command", "interval", "timeout"})
+    if unknown:
+        raise ValueError(f"does not know {', '.join(unknown)}")
+    words = table.get("command")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("command must be a list of words")
+    if not words or not words[0].startswith("/"):
+        raise ValueError("command must begin with an absolute path")
+    return Command(
+        words=tuple(words),
+        interval=_seconds("interval", table.get("interval", 60), 1, 86_400),
+        timeout=_seconds("timeout", table.get("timeout", 10), 0.1, 60),
+        name=Path(words[0]).name,
+    )
+
+
+def _seconds(key: str, value: object, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ValueError(f"{key} must be from {least:g} to {most:g} seconds")
+    return float(value)
+
+
+# Where the file's word is not the field's.
+FIELDS = {"collector": "collectors"}
+
 CHECKS: dict[str, Callable[[object], Any]] = {
     "report_interval": _interval,
     "log_level": _log_level,
     "disabled_collectors": _collectors,
     "docker": _boolean,
+    "docker_socket": _socket,
+    "collector": _commands,
+    "spool_max_mb": _megabytes,
+    "spool_max_days": _days,
 }
 
 

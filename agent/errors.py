@@ -23,3 +23,15 @@ class EnrolmentError(AgentError):
 
 class StreamError(AgentError):
     """The stream has to be opened anew."""
+
+
+class SpoolError(AgentError):
+    """The disk neither takes nor gives at present."""
+
+
+class SpoolFullError(SpoolError):
+    """The disk gives but has no room for more."""
+
+
+class SpoolDamagedError(AgentError):
+    """The file cannot be relied upon."""

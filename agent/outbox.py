@@ -2,25 +2,56 @@ import asyncio
 import collections
 import dataclasses
 import enum
+import itertools
 import logging
-import os
+import random
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 
-from flotilla.v1.metrics_pb2 import BatchHeader, PerformanceSnapshot, PerformanceSnapshotBatch
+from agent.backlog import Backlog
+from agent.items import Item, Kind, Mark, Reason, Span
+from agent.store import Store
+from flotilla.v1.agent_pb2 import MessageToServer
+from flotilla.v1.docker_pb2 import DockerInfoBatch, DockerSnapshot
+from flotilla.v1.metrics_pb2 import (
+    BatchHeader,
+    DropReport,
+    GenericMetric,
+    GenericMetricsBatch,
+    PerformanceSnapshot,
+    PerformanceSnapshotBatch,
+)
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT_LIMIT = 10_000
-BYTE_LIMIT = 32 * 1024 * 1024
-BATCH_SNAPSHOTS = 100
+BATCH_ITEMS = 100
+BATCH_COUNT = 1_000  # metrics
 BATCH_BYTES = 256 * 1024
-UNACCEPTED_LIMIT = 8  # batches
-# Accepted batches wait here for the word that they are durable. The word may get lost
-# with a connection, and then nothing else would ever let them go.
-ACCEPTED_LIMIT = 1_000  # batches
+UNACCEPTED_LIMIT = 8  # batches of each lane
+# The newest are at hand in memory; what does not fit is read from the backlog again.
+LIVE_LIMIT = 32  # items
+LIVE_BYTES = 256 * 1024
+# The backlog's pace, give or take the jitter, so that a fleet that comes back does not
+# come as one.
+DRAIN_BATCHES = 50.0  # a second
+DRAIN_BYTES = 500_000.0  # a second
+DRAIN_JITTER = 0.2
+DRAIN_START = 1.0  # seconds after a connection, at most
+# Accepted batches wait in memory for the word that they are durable; more than these are
+# written down as accepted and known by the spool alone.
+ACCEPTED_LIMIT = 256  # batches
+# One that was accepted, while later ones became durable, was lost with its stream.
+LOST_AFTER = 600  # seconds
+WATCH_INTERVAL = 60.0  # seconds
 RETRY_MIN, RETRY_MAX = 0.1, 300.0  # seconds
-DROP_LOG_PERIOD = 60.0  # seconds
+
+Payload = PerformanceSnapshotBatch | DockerInfoBatch | GenericMetricsBatch
+PAYLOADS: dict[Kind, type[Payload]] = {
+    Kind.PERFORMANCE: PerformanceSnapshotBatch,
+    Kind.DOCKER: DockerInfoBatch,
+    Kind.GENERIC: GenericMetricsBatch,
+}
 
 
 class State(enum.Enum):
@@ -31,80 +62,237 @@ class State(enum.Enum):
 
 @dataclasses.dataclass(slots=True)
 class Batch:
-    # A serialised PerformanceSnapshotBatch without its header: a tenth of the memory.
-    content: bytes
-    snapshots: int
+    sequence: int
+    span: Span
+    live: bool
+    items: list[Item]  # until they are accepted
+    reports: tuple[DropReport, ...]
     state: State = State.READY
     not_before: float = 0.0  # monotonic
+    accepted_at: int = 0  # Unix seconds
+
+    def size(self) -> int:
+        return sum(item.size for item in self.items)
 
 
 class Outbox:
-    """Snapshots on their way to the server, oldest first, within bounds."""
+    """Everything measured, on its way to the server in two lanes.
 
-    def __init__(self, vps_id: str) -> None:
-        self.epoch = os.urandom(8).hex()
-        self.dropped = 0  # snapshots that found no room
-        self.refused = 0  # snapshots that the server will never take
+    What has just been measured goes first and at once. What could not be sent when it was
+    new follows at a bounded pace, the oldest first. Both take their sequence numbers from
+    one count, and a batch keeps number and content until it is accepted.
+    """
+
+    def __init__(self, vps_id: str, store: Store | None = None) -> None:
         self._vps_id = vps_id
-        self._waiting: collections.deque[bytes] = collections.deque()
+        self._store = store or Store()
+        self._store.adopted = self._adopt
+        self._live: collections.deque[Item] = collections.deque()
+        self._live_bytes = 0
+        self._backlog = {kind: Backlog(kind) for kind in Kind}
         self._batches: dict[int, Batch] = {}
-        self._sequence = 0
-        self._snapshots = 0
-        self._bytes = 0
+        self._drain_due = 0.0  # monotonic
+        self._proven = 0  # Unix seconds; what was accepted by then should be durable
         self._changed = asyncio.Event()
-        self._drop_logged = -DROP_LOG_PERIOD
 
-    def add(self, snapshot: PerformanceSnapshot) -> None:
-        content = snapshot.SerializeToString()
-        self._waiting.append(content)
-        self._snapshots += 1
-        self._bytes += len(content)
-        while self._snapshots > SNAPSHOT_LIMIT or self._bytes > BYTE_LIMIT:
-            self._drop_oldest()
+    @property
+    def epoch(self) -> str:
+        return self._store.epoch
+
+    @property
+    def dropped(self) -> int:
+        return self._store.drops.count
+
+    def add(self, measured: PerformanceSnapshot | DockerSnapshot) -> None:
+        if isinstance(measured, PerformanceSnapshot):
+            batch = PerformanceSnapshotBatch(snapshots=[measured])
+            self._add(Kind.PERFORMANCE, measured.time_unix_ms, 1, batch.SerializeToString())
+        else:
+            docker = DockerInfoBatch(snapshots=[measured])
+            self._add(Kind.DOCKER, measured.time_unix_ms, 1, docker.SerializeToString())
+
+    def add_metrics(self, metrics: list[GenericMetric]) -> None:
+        if metrics:
+            content = GenericMetricsBatch(metrics=metrics).SerializeToString()
+            self._add(Kind.GENERIC, metrics[0].time_unix_ms, len(metrics), content)
+
+    def _add(self, kind: Kind, moment: int, count: int, content: bytes) -> None:
+        item = self._store.add(kind, moment, count, len(content), zlib.compress(content, 1))
+        self._live.append(item)
+        self._live_bytes += item.size
+        while len(self._live) > LIVE_LIMIT or self._live_bytes > LIVE_BYTES:
+            late = self._pop_live()
+            self._backlog[late.kind].add(late.id, late.id)
+        while self._store.overfull():
+            self._make_room()
         self._changed.set()
 
-    async def next_batch(self) -> PerformanceSnapshotBatch:
-        """The oldest batch that may be sent, as soon as there is one."""
-        while (sequence := self._sendable()) is None:
+    def _pop_live(self) -> Item:
+        item = self._live.popleft()
+        self._live_bytes -= item.size
+        return item
+
+    def _make_room(self) -> None:
+        # What is accepted is no longer in danger and goes before what is not.
+        for batch in self._batches.values():
+            if batch.state is State.ACCEPTED:
+                self._finish(batch)
+                return
+        item = self._store.drop_oldest()
+        if self._live and self._live[0] is item:
+            self._pop_live()
+
+    async def next_message(self) -> MessageToServer:
+        """The next batch that may be sent, as soon as there is one."""
+        while True:
             self._changed.clear()
+            batch = self._next_live() or await self._next_of_backlog()
+            if batch:
+                batch.state = State.SENT
+                return self._message(batch)
             try:
-                await asyncio.wait_for(self._changed.wait(), self._retry_due())
+                await asyncio.wait_for(self._changed.wait(), self._wait())
             except asyncio.TimeoutError:
                 continue
-        batch = self._batches[sequence]
-        batch.state = State.SENT
-        message = PerformanceSnapshotBatch.FromString(batch.content)
-        message.header.CopyFrom(
+
+    def _next_live(self) -> Batch | None:
+        if batch := self._ready(live=True):
+            return batch
+        if not self._live or not self._may_fill(live=True):
+            return None
+        kind = self._live[0].kind
+        fits = room()
+        taken = list(itertools.takewhile(fits, (item for item in self._live if item.kind == kind)))
+        for item in taken:
+            self._live.remove(item)
+            self._live_bytes -= item.size
+        return self._fill(taken, live=True)
+
+    async def _next_of_backlog(self) -> Batch | None:
+        if time.monotonic() < self._drain_due:
+            return None
+        batch = self._ready(live=False)
+        if batch is None and self._may_fill(live=False):
+            batch = await self._fill_from_backlog()
+        if batch:
+            pace = max(1 / DRAIN_BATCHES, batch.size() / DRAIN_BYTES)
+            jitter = random.uniform(1 - DRAIN_JITTER, 1 + DRAIN_JITTER)  # noqa: S311  # spreads load
+            self._drain_due = time.monotonic() + pace * jitter
+        return batch
+
+    async def _fill_from_backlog(self) -> Batch | None:
+        # In turn, so that a long backlog of one kind does not hold up the others.
+        for kind in sorted(Kind, key=self._last_of):
+            backlog = self._backlog[kind]
+            while backlog:
+                asked = backlog.front()
+                items = await self._store.read(asked, room())
+                # A spool that was opened meanwhile has numbers of its own.
+                if self._backlog[kind] is not backlog:
+                    return None
+                backlog.taken(asked, items[-1].id if items else asked.last)
+                if items:
+                    return self._fill(items, live=False)
+        return None
+
+    def _last_of(self, kind: Kind) -> int:
+        return max(
+            (b.sequence for b in self._batches.values() if b.span.kind == kind and not b.live),
+            default=0,
+        )
+
+    def _ready(self, *, live: bool) -> Batch | None:
+        now = time.monotonic()
+        for batch in self._batches.values():
+            if batch.live == live and batch.state is State.READY and batch.not_before <= now:
+                return batch
+        return None
+
+    def _may_fill(self, *, live: bool) -> bool:
+        waiting = sum(
+            batch.live == live and batch.state is not State.ACCEPTED
+            for batch in self._batches.values()
+        )
+        return waiting < UNACCEPTED_LIMIT
+
+    def _fill(self, items: list[Item], *, live: bool) -> Batch:
+        self._store.sequence += 1
+        span = Span(items[0].kind, items[0].id, items[-1].id)
+        batch = Batch(self._store.sequence, span, live, items, self._store.drops.report())
+        self._batches[batch.sequence] = batch
+        return batch
+
+    def _message(self, batch: Batch) -> MessageToServer:
+        # Messages of one type laid end to end are one message with the parts of all.
+        content = b"".join(zlib.decompress(item.content) for item in batch.items)
+        payload = PAYLOADS[batch.span.kind].FromString(content)
+        payload.header.CopyFrom(
             BatchHeader(
                 vps_id=self._vps_id,
                 epoch=self.epoch,
-                sequence=sequence,
+                sequence=batch.sequence,
                 sent_at_unix_ms=time.time_ns() // 1_000_000,
+                drops=batch.reports,
             )
         )
-        return message
+        match payload:
+            case PerformanceSnapshotBatch():
+                return MessageToServer(performance=payload)
+            case DockerInfoBatch():
+                return MessageToServer(docker=payload)
+            case GenericMetricsBatch():
+                return MessageToServer(generic=payload)
+
+    def _wait(self) -> float | None:
+        """Seconds until something may be sent that may not yet."""
+        due = [b.not_before for b in self._batches.values() if b.live and b.state is State.READY]
+        late = [b for b in self._batches.values() if not b.live and b.state is State.READY]
+        if late or (any(self._backlog.values()) and self._may_fill(live=False)):
+            soonest = min((batch.not_before for batch in late), default=0.0)
+            due.append(max(soonest if late else 0.0, self._drain_due))
+        return max(min(due) - time.monotonic(), 0.0) if due else None
 
     def accepted(self, sequences: Iterable[int]) -> None:
         for sequence in sequences:
-            if batch := self._batches.get(sequence):
+            batch = self._batches.get(sequence)
+            if batch and batch.state is not State.ACCEPTED:
                 batch.state = State.ACCEPTED
-        accepted = [number for number, batch in self._batches.items() if _is_accepted(batch)]
-        for sequence in accepted[:-ACCEPTED_LIMIT]:
-            self._forget(sequence)
+                batch.accepted_at = int(time.time())
+                batch.items = []
+                # In the order of acceptance, which is that of becoming durable.
+                self._batches[sequence] = self._batches.pop(sequence)
+        waiting = [b for b in self._batches.values() if b.state is State.ACCEPTED]
+        for batch in waiting[:-ACCEPTED_LIMIT]:
+            del self._batches[batch.sequence]
+            self._store.accept(Mark(batch.span, batch.sequence, batch.accepted_at))
         self._changed.set()
 
     def durable(self, sequences: Iterable[int]) -> None:
         for sequence in sequences:
-            self._forget(sequence)
+            if batch := self._batches.get(sequence):
+                self._proven = max(self._proven, batch.accepted_at)
+                self._store.reported(batch.reports)
+                self._finish(batch)
+            else:
+                self._store.remove_sequence(sequence)
         self._changed.set()
 
     def refuse(self, sequences: Iterable[int], reason: str) -> None:
         for sequence in sequences:
-            count = self._forget(sequence)
-            self.refused += count
-            if count:
-                log.error("the server refused %d snapshots: %s", count, reason)
+            if batch := self._batches.get(sequence):
+                self._store.drops.stray(batch.reports)
+                self._finish(batch)
+                self._count_refused(batch, reason)
         self._changed.set()
+
+    def _count_refused(self, batch: Batch, reason: str) -> None:
+        if not batch.items:
+            return
+        count = sum(item.count for item in batch.items)
+        times = [item.time for item in batch.items]
+        kind = batch.span.kind
+        self._store.lost(Reason.REFUSED, kind, count, min(times), max(times))
+        log.error("the server refused %d of %s: %s", count, kind.name.lower(), reason)
 
     def retry(self, sequences: Iterable[int], after: float) -> None:
         """Send again, but not within the next `after` seconds."""
@@ -121,71 +309,65 @@ class Outbox:
         for batch in self._batches.values():
             if batch.state is State.SENT:
                 batch.state = State.READY
+        self._drain_due = time.monotonic() + random.uniform(0, DRAIN_START)  # noqa: S311  # spreads load
         self._changed.set()
 
     async def settled(self) -> None:
-        """Wait until everything has been accepted."""
-        while self._waiting or not all(map(_is_accepted, self._batches.values())):
+        """Wait until everything new has been accepted."""
+        while self._live or any(
+            batch.live and batch.state is not State.ACCEPTED for batch in self._batches.values()
+        ):
             self._changed.clear()
             await self._changed.wait()
 
-    def _sendable(self) -> int | None:
-        now = time.monotonic()
-        unaccepted = 0
-        for sequence, batch in self._batches.items():
-            if batch.state is State.READY and batch.not_before <= now:
-                return sequence
-            unaccepted += not _is_accepted(batch)
-        if not self._waiting or unaccepted >= UNACCEPTED_LIMIT:
-            return None
-        return self._fill_batch()
+    async def watch(self) -> None:
+        """Look for ever for what was accepted and yet got lost."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            await self.revive(int(time.time()) - LOST_AFTER)
 
-    def _fill_batch(self) -> int:
-        message = PerformanceSnapshotBatch()
-        size = 0
-        while self._waiting and len(message.snapshots) < BATCH_SNAPSHOTS:
-            size += len(self._waiting[0])
-            if message.snapshots and size > BATCH_BYTES:
-                break
-            content = self._waiting.popleft()
-            self._bytes -= len(content)
-            message.snapshots.add().MergeFromString(content)
-        batch = Batch(message.SerializeToString(), len(message.snapshots))
-        self._bytes += len(batch.content)
-        self._sequence += 1
-        self._batches[self._sequence] = batch
-        return self._sequence
+    async def revive(self, before: int) -> None:
+        """Send again what was accepted before this Unix second and before something now durable.
 
-    def _retry_due(self) -> float | None:
-        """Seconds until a batch that waits may be sent again."""
-        times = [b.not_before for b in self._batches.values() if b.state is State.READY]
-        return max(min(times) - time.monotonic(), 0.0) if times else None
+        Without the second the database is merely away, and resending would fill the stream.
+        """
+        before = min(before, self._proven)
+        for batch in list(self._batches.values()):
+            if batch.state is State.ACCEPTED and batch.accepted_at < before:
+                del self._batches[batch.sequence]
+                self._store.drops.stray(batch.reports)
+                self._backlog[batch.span.kind].add(batch.span.first, batch.span.last)
+        for span in await self._store.revive(before) if self._proven else []:
+            self._backlog[span.kind].add(span.first, span.last)
+        self._changed.set()
 
-    def _forget(self, sequence: int) -> int:
-        batch = self._batches.pop(sequence, None)
-        if batch is None:
-            return 0
-        self._snapshots -= batch.snapshots
-        self._bytes -= len(batch.content)
-        return batch.snapshots
+    def keep_accepted(self) -> None:
+        """Before the end: write down what need not be sent again by the next process."""
+        for batch in self._batches.values():
+            if batch.state is State.ACCEPTED:
+                self._store.accept(Mark(batch.span, batch.sequence, batch.accepted_at))
 
-    def _drop_oldest(self) -> None:
-        # What is accepted is no longer in danger and goes before what is not.
-        for sequence, batch in self._batches.items():
-            if _is_accepted(batch):
-                self._forget(sequence)
-                return
-        if self._batches:
-            self.dropped += self._forget(next(iter(self._batches)))
-        else:
-            self._bytes -= len(self._waiting.popleft())
-            self._snapshots -= 1
-            self.dropped += 1
-        now = time.monotonic()
-        if now >= self._drop_logged + DROP_LOG_PERIOD:
-            self._drop_logged = now
-            log.warning("the outbox is full; %d snapshots dropped so far", self.dropped)
+    def _finish(self, batch: Batch) -> None:
+        del self._batches[batch.sequence]
+        self._store.remove(batch.span)
+
+    def _adopt(self, spans: list[Span]) -> None:
+        self._batches.clear()
+        self._live.clear()
+        self._live_bytes = 0
+        self._backlog = {kind: Backlog(kind) for kind in Kind}
+        for span in spans:
+            self._backlog[span.kind].add(span.first, span.last)
+        self._changed.set()
 
 
-def _is_accepted(batch: Batch) -> bool:
-    return batch.state is State.ACCEPTED
+def room() -> Callable[[Item], bool]:
+    """Tells of one item after the other whether it still fits into a batch; the first does."""
+    items = count = size = 0
+
+    def fits(item: Item) -> bool:
+        nonlocal items, count, size
+        items, count, size = items + 1, count + item.count, size + item.size
+        return items == 1 or (items <= BATCH_ITEMS and count <= BATCH_COUNT and size <= BATCH_BYTES)
+
+    return fits

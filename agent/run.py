@@ -2,13 +2,18 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 from agent import __version__, logs
-from agent.collect import facts
+from agent.collect import facts, generic
+from agent.collect.docker import Docker
 from agent.config import Config, LiveConfig
 from agent.identity import Identity, StateFolder
+from agent.items import Quota
 from agent.outbox import Outbox
 from agent.sampler import Sampler
+from agent.store import Store
 from agent.stream import Stream, cancel
 from flotilla.v1.agent_pb2 import AgentConfig
 
@@ -39,8 +44,9 @@ async def _run(state: StateFolder, identity: Identity, config: LiveConfig) -> No
 
     config.subscribe(follow_log_level)
     follow_log_level()
-    outbox = Outbox(identity.vps_id)
-    sampler = Sampler(config)
+    store = Store(state.path / "spool.db", _quota(config.current))
+    outbox = Outbox(identity.vps_id, store)
+    await store.open()
     stream = Stream(
         identity,
         outbox,
@@ -52,15 +58,34 @@ async def _run(state: StateFolder, identity: Identity, config: LiveConfig) -> No
     gc.collect()
     gc.freeze()
     log.info("flotilla-agent %s starts, vps_id %s", __version__, identity.vps_id)
-    sampling = asyncio.ensure_future(sampler.run(outbox.add))
+    keeping = asyncio.ensure_future(store.run())
+    work = [asyncio.ensure_future(part) for part in _parts(config, outbox)]
     streaming = asyncio.ensure_future(stream.run(stopping))
     stop = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait({sampling, streaming, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if sampling.done():
-            sampling.result()
-        sampling.cancel()
+        done, _ = await asyncio.wait(
+            {keeping, *work, streaming, stop}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+        await cancel(*work)
         await streaming
+        store.stop()
+        await keeping
     finally:
-        await cancel(sampling, streaming, stop)
+        await cancel(*work, streaming, stop, keeping)
+        outbox.keep_accepted()
+        await store.close()
     log.info("flotilla-agent stops")
+
+
+def _quota(config: Config) -> Quota:
+    return Quota(size=config.spool_max_mb * 1024 * 1024, age=config.spool_max_days * 86_400)
+
+
+def _parts(config: LiveConfig, outbox: Outbox) -> Iterator[Coroutine[Any, Any, None]]:
+    yield Sampler(config).run(outbox.add)
+    yield Docker(config).run(outbox.add)
+    yield outbox.watch()
+    if commands := (*config.current.collectors, *generic.plugins()):
+        yield generic.Generic(config, commands).run(outbox.add_metrics)

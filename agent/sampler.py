@@ -15,6 +15,7 @@ from agent.collect.processes import Processes
 from agent.collect.temperature import Temperature
 from agent.collect.uptime import Uptime
 from agent.config import LiveConfig
+from agent.rhythm import following
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 
 log = logging.getLogger(__name__)
@@ -88,9 +89,3 @@ class Sampler:
                 self._select()
                 due = taken + self._config.current.report_interval
             await asyncio.sleep(0)
-
-
-def following(taken: float, interval: float, now: float) -> float:
-    """The next moment of the rhythm; those that have passed already are left out."""
-    missed = max(now - taken, 0) // interval
-    return taken + (missed + 1) * interval

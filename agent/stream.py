@@ -219,8 +219,7 @@ class Session:
 
     async def _send_batches(self) -> None:
         while True:
-            batch = await self._outbox.next_batch()
-            await self._write(MessageToServer(performance=batch))
+            await self._write(await self._outbox.next_message())
 
     async def _send_answers(self) -> None:
         while True:
@@ -261,6 +260,7 @@ class Session:
     def _settle(self, ack: BatchAck) -> None:
         if ack.epoch != self._outbox.epoch:
             return
+        self._outbox.durable(ack.durable_sequences)
         match ack.outcome:
             case BatchAck.OUTCOME_ACCEPTED:
                 self._outbox.accepted(ack.sequences)

@@ -42,6 +42,18 @@ def wait_until_gateway_ready(settings: Settings) -> None:
     wait_for(ready, seconds=60, otherwise="The gateway is not ready.", log=log)
 
 
+def wait_until_edge_listens(settings: Settings) -> None:
+    host = settings.values["FLOTILLA_PUBLIC_HOST"]
+
+    def listens() -> bool:
+        with socket.socket() as client:
+            client.settimeout(1)
+            return client.connect_ex((host, settings.port("GRPC"))) == 0
+
+    log = settings.log / "edge.log"
+    wait_for(listens, seconds=60, otherwise="The edge does not listen.", log=log)
+
+
 @contextmanager
 def logged_in(settings: Settings) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"{gateway_url(settings)}/api/v1", trust_env=False) as client:

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # supervisord's socket lies in the state folder, and a Unix socket's path may have 107 bytes.
 STATE_PATH_BYTES = 70
 
-NATS_USERS = ("provision", "edge", "writer", "gateway", "operator", "repair")
+NATS_USERS = ("provision", "edge", "writer", "rollup", "gateway", "operator", "repair")
 NATS_PASSWORDS = tuple(f"FLOTILLA_NATS_{user.upper()}_PASSWORD" for user in NATS_USERS)
 SECRETS = (*NATS_PASSWORDS, "FLOTILLA_PG_PASSWORD", "FLOTILLA_TOKEN_SECRET")
 

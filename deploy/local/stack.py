@@ -36,7 +36,7 @@ from deploy.local.waiting import StackError, alone
 
 BINARIES = Path(sys.executable).parent
 NATS_CONFIGURATION = REPOSITORY / "deploy/nats.conf"
-SERVICES = ("edge", "writer", "gateway")
+SERVICES = ("edge", "writer", "rollup", "gateway")
 OTHER_RUN_SECONDS = 300
 STARTED = time.monotonic()
 
@@ -109,6 +109,7 @@ def up() -> None:
 
     processes.start(supervisor, *SERVICES)
     machine.wait_until_gateway_ready(settings)
+    machine.wait_until_edge_listens(settings)
     say("services run")
 
     with machine.logged_in(settings) as client:

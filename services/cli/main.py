@@ -24,7 +24,8 @@ from services.gateway.document import document
 from services.gateway.service import run as run_gateway
 from services.gateway.settings import GatewaySettings
 from services.ingest.edge import run as run_edge
-from services.ingest.settings import EdgeSettings, WriterSettings
+from services.ingest.rollup import run as run_rollup
+from services.ingest.settings import EdgeSettings, RollupSettings, WriterSettings
 from services.ingest.writer import run as run_writer
 from services.kit import bus, runner, subjects, telemetry
 from services.kit.access import Role
@@ -37,6 +38,7 @@ from services.kit.settings import DatabaseSettings, Settings, load
 SERVICES: dict[str, tuple[type[Settings], Callable[..., Awaitable[None]]]] = {
     "edge": (EdgeSettings, run_edge),
     "writer": (WriterSettings, run_writer),
+    "rollup": (RollupSettings, run_rollup),
     "gateway": (GatewaySettings, run_gateway),
 }
 

@@ -22,7 +22,10 @@ STREAMS = (
     api.StreamConfig(
         name=Stream.TELEMETRY,
         subjects=[subjects.TELEMETRY_ALL],
-        description="What agents measured",
+        description="What agents measured, until every durable has it",
+        # A message goes when all durables have acknowledged it. Kept by age alone, a fleet of
+        # ten thousand fills the stream in two hours and is then refused.
+        retention=api.RetentionPolicy.INTEREST,
         max_age=7 * DAY,
         max_bytes=8 * GIB,
         max_msg_size=1024 * 1024,
@@ -31,8 +34,8 @@ STREAMS = (
         name=Stream.EVENTS,
         subjects=[subjects.EVENTS_ALL],
         description="What happened",
-        max_age=30 * DAY,
-        max_bytes=GIB,
+        max_age=14 * DAY,
+        max_bytes=4 * GIB,
     ),
     api.StreamConfig(
         name=Stream.JOBS,

@@ -17,7 +17,7 @@ from services.gateway.credentials import Claims, read_token
 from services.gateway.runtime import Runtime
 from services.gateway.store import accounts, fleet
 from services.kit import database
-from services.kit.access import Action, Actor, allow, needs_object
+from services.kit.access import Action, Actor, Role, allow, needs_object
 
 audit = structlog.get_logger("audit")
 
@@ -49,7 +49,7 @@ async def actor_of(runtime: Runtime, claims: Claims) -> Actor | None:
         )
     if user is None:
         return None
-    return Actor(user.id, user.username, user.role, claims.session_id)
+    return Actor(user.id, user.username, Role(user.role), claims.session_id)
 
 
 def check_route(connection: Connection, handler: BaseRouteHandler) -> None:

@@ -79,6 +79,10 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[dic
     )
 
 
+def _too_deep(request: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, Any]]:
+    return _problem(request, 400, "Bad Request", "The body is nested too deeply.")
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     log.error("request_failed", path=request.url.path, exc_info=error)
     return _problem(
@@ -91,5 +95,6 @@ HANDLERS: ExceptionHandlersMap = {
     TransientError: _away,
     ValidationException: _invalid,
     HTTPException: _http,
+    RecursionError: _too_deep,
     Exception: _unexpected,
 }

@@ -24,7 +24,7 @@ from services.gateway.runtime import Runtime, UseRuntime
 from services.gateway.schemas import Account, Credentials, LoggedIn
 from services.gateway.store import accounts
 from services.kit import database
-from services.kit.access import Action
+from services.kit.access import Action, Role
 
 audit = structlog.get_logger("audit")
 
@@ -140,7 +140,7 @@ class SessionController(Controller):
 
 
 def _account(user: accounts.User) -> Account:
-    return Account(user.id, user.username, user.email, user.role, user.created_at)
+    return Account(user.id, user.username, user.email, Role(user.role), user.created_at)
 
 
 def _logged_in(runtime: Runtime, user: accounts.User, session_id: UUID) -> LoggedIn:

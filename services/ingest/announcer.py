@@ -95,7 +95,7 @@ class Announcer:
         if len(recent) < CONTEST_TAKEOVERS or now - recent[0].at > CONTEST_WINDOW:
             return
         peers = sorted({peer for takeover in recent for peer in takeover.peers})
-        recent.clear()
+        del self._takeovers[older.vps_id]
         CONTESTS.inc()
         log.error("agent_contested", vps_id=older.vps_id, peers=peers)
         unix_ms = time.time_ns() // 1_000_000
@@ -120,7 +120,6 @@ class Announcer:
 
     def forget_old_takeovers(self) -> None:
         horizon = time.monotonic() - CONTEST_WINDOW
-        for vps_id in [
-            v for v, recent in self._takeovers.items() if recent[-1:] and recent[-1].at < horizon
-        ]:
+        old = [vps for vps, recent in self._takeovers.items() if recent[-1].at < horizon]
+        for vps_id in old:
             del self._takeovers[vps_id]

@@ -6,7 +6,9 @@ and so the same rows.
 """
 
 from flotilla.v1.docker_pb2 import DockerInfoBatch
-from flotilla.v1.metrics_pb2 import PerformanceSnapshotBatch
+from flotilla.v1.metrics_pb2 import GenericMetric, GenericMetricsBatch, PerformanceSnapshotBatch
+
+Batch = PerformanceSnapshotBatch | DockerInfoBatch | GenericMetricsBatch
 
 TOLERANCE_MS = 60_000  # a clock this far off is taken at its word
 QUANTUM_MS = 60_000
@@ -21,21 +23,23 @@ def correction_ms(sent_at_unix_ms: int, received_at_unix_ms: int) -> int:
     return round(skew / QUANTUM_MS) * QUANTUM_MS
 
 
-def correct(batch: PerformanceSnapshotBatch | DockerInfoBatch, received_at_unix_ms: int) -> bool:
+def correct(batch: Batch, received_at_unix_ms: int) -> bool:
     """Move a batch's times to the server's clock, in place; True when any moved.
 
-    A snapshot that is in the future, or older than any agent keeps, even so is
+    An item that is in the future, or older than any agent keeps, even so is
     given the time it was received.
     """
     shift = correction_ms(batch.header.sent_at_unix_ms, received_at_unix_ms)
     moved = False
-    for snapshot in batch.snapshots:
-        time = snapshot.time_unix_ms + shift
+    items = batch.metrics if isinstance(batch, GenericMetricsBatch) else batch.snapshots
+    for item in items:
+        time = item.time_unix_ms + shift
         age = received_at_unix_ms - time
         if not -TOLERANCE_MS <= age <= MAX_AGE_MS:
             time = received_at_unix_ms
-        if time != snapshot.time_unix_ms:
-            snapshot.time_unix_ms = time
-            snapshot.clock_corrected = True
+        if time != item.time_unix_ms:
+            item.time_unix_ms = time
+            if not isinstance(item, GenericMetric):
+                item.clock_corrected = True
             moved = True
     return moved

@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge
 
 from flotilla.v1 import agent_pb2, bus_pb2
@@ -43,7 +44,7 @@ SERVER_OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     # Agents move on now and then, so that a new edge gets its share; gRPC adds 10 % of jitter.
-    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_ms", 6 * 3_600_000),
     ("grpc.max_connection_age_grace_ms", 10_000),
     ("grpc.so_reuseport", 0),
 ]
@@ -138,6 +139,21 @@ class Edge:
         stream.end(IntakeError(Reason.REPLACED, TAKEN_OVER))
         await self._announcer.taken_over(stream, notice.peer, notice.boot_id)
 
+    async def told_durable(self, message: Msg) -> None:
+        """Pass the writer's word on to agents, by way of their edge where that changed."""
+        try:
+            notice = bus.decode(message.data, bus_pb2.DurableNotice)
+        except PoisonError as error:
+            log.warning("notice_unreadable", subject=message.subject, error=str(error))
+            return
+        for batches in notice.batches:
+            stream = self.streams.get(batches.vps_id)
+            if stream is not None:
+                stream.told_durable(batches)
+            else:
+                with suppress(TransientError):
+                    await self.bus.publish(subjects.agent_durable(batches.vps_id), batches)
+
     async def closed(self, stream: AgentStream, reason: str) -> None:
         if not stream.vps_id or self.streams.get(stream.vps_id) is not stream:
             return
@@ -154,6 +170,7 @@ class Edge:
             self._announcer.forget_old_takeovers()
             now = time.monotonic()
             for stream in list(self.streams.values()):
+                stream.tell_durable()
                 if self.streams.get(stream.vps_id) is not stream:
                     continue  # it ended while others were announced
                 if stream.announced_revision is None and self.bus.connected:
@@ -236,6 +253,9 @@ async def run(settings: EdgeSettings, health: Health) -> None:
             f"{len(edge.streams)} of {len(edge.directory)} connected",
         )
         await stack.enter_async_context(bus.status_served(connection, health))
+        await stack.enter_async_context(
+            connection.subscribed(subjects.edge_durable(edge.id), edge.told_durable)
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(edge.directory.follow(connection), name="directory")
             await edge.directory.loaded.wait()

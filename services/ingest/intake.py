@@ -2,16 +2,20 @@
 
 import math
 import random
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
+from google.protobuf.descriptor import FieldDescriptor
 from prometheus_client import Counter
 
 from flotilla.v1.agent_pb2 import AgentHandshake, BatchAck
-from flotilla.v1.docker_pb2 import DockerInfoBatch
+from flotilla.v1.docker_pb2 import DockerInfoBatch, DockerSnapshot
 from flotilla.v1.metrics_pb2 import (
     BatchHeader,
+    GenericMetric,
     GenericMetricsBatch,
     PerformanceSnapshot,
     PerformanceSnapshotBatch,
@@ -28,6 +32,10 @@ MAX_BATCH_BYTES = 512 * 1024
 MAX_BATCH_ITEMS = 1_000
 MAX_PARTS = 1_024  # cores, mounts, interfaces … of one host
 MAX_NAME_LENGTH = 512  # characters
+MAX_TEXT_LENGTH = 4_096  # characters of a label's value or a path
+MAX_LABELS = 20
+CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.]{0,199}")
 MAX_FACTS_BYTES = 32 * 1024
 MAX_INTEGER = (1 << 63) - 1  # the database's
 MAX_SMALL_INTEGER = (1 << 31) - 1
@@ -42,7 +50,7 @@ CLOCK_CORRECTED = Counter("flotilla_edge_clock_corrected_total", "Batches with a
 Batch = PerformanceSnapshotBatch | DockerInfoBatch | GenericMetricsBatch
 
 
-async def take(bus: Bus, vps_id: str, kind: str, batch: Batch) -> BatchAck:
+async def take(bus: Bus, edge_id: str, vps_id: str, kind: str, batch: Batch) -> BatchAck:
     """Check a batch and store it; the acknowledgement to send.
 
     Raises:
@@ -55,13 +63,18 @@ async def take(bus: Bus, vps_id: str, kind: str, batch: Batch) -> BatchAck:
         raise
     header = batch.header
     received = time.time_ns() // 1_000_000
-    if not isinstance(batch, GenericMetricsBatch) and clock.correct(batch, received):
+    if clock.correct(batch, received):
         CLOCK_CORRECTED.inc()
         log.warning("clock_corrected", vps_id=vps_id, off_by_ms=received - header.sent_at_unix_ms)
     ack = BatchAck(epoch=header.epoch, sequences=[header.sequence])
     subject = getattr(subjects, kind)(vps_id)
     try:
-        await bus.store(subject, batch, msg_id=f"{vps_id}.{header.epoch}.{header.sequence}")
+        await bus.store(
+            subject,
+            batch,
+            msg_id=f"{vps_id}.{header.epoch}.{header.sequence}",
+            edge_id=edge_id,
+        )
     except TransientError as error:
         BATCHES.labels(kind, "postponed").inc()
         log.warning("batch_postponed", vps_id=vps_id, error=str(error))
@@ -118,33 +131,53 @@ def _check(vps_id: str, batch: Batch) -> None:
     if isinstance(batch, PerformanceSnapshotBatch):
         for snapshot in batch.snapshots:
             _check_snapshot(snapshot)
+    elif isinstance(batch, DockerInfoBatch):
+        for listing in batch.snapshots:
+            _check_listing(listing)
+    else:
+        for metric in batch.metrics:
+            _check_metric(metric)
 
 
 def _check_snapshot(snapshot: PerformanceSnapshot) -> None:
     for field, value in snapshot.ListFields():
-        if field.type == field.TYPE_FLOAT:
-            _check_finite(value if field.is_repeated else (value,))
-        elif field.type == field.TYPE_UINT32 and value > MAX_SMALL_INTEGER:
-            raise IntakeError(Reason.MALFORMED, f"{field.name} is out of range")
-        elif field.type == field.TYPE_UINT64:
-            _check_value(value)
-        if field.is_repeated:
-            if len(value) > MAX_PARTS:
-                raise IntakeError(Reason.OVERSIZED, f"{field.name} has over {MAX_PARTS} parts")
-            if field.type == field.TYPE_MESSAGE:
-                for part in value:
-                    for _, item in part.ListFields():
-                        _check_value(item)
+        kind = type(value)
+        if kind is float:
+            _check_finite((value,))
+        elif kind is int:
+            # Descriptors are slow to ask, and few numbers are large.
+            if value > MAX_SMALL_INTEGER:
+                _check_large(field, value)
+        elif kind is not bool:
+            _check_parts(field, value)
     # The sums go into columns of their own.
     _check_value(sum(disk.total_bytes for disk in snapshot.disks))
     _check_value(sum(disk.used_bytes for disk in snapshot.disks))
 
 
+def _check_large(field: FieldDescriptor, value: int) -> None:
+    if field.type == field.TYPE_UINT32:
+        raise IntakeError(Reason.MALFORMED, f"{field.name} is out of range")
+    _check_value(value)
+
+
+def _check_parts(field: FieldDescriptor, parts: Sequence[Any]) -> None:
+    if len(parts) > MAX_PARTS:
+        raise IntakeError(Reason.OVERSIZED, f"{field.name} has over {MAX_PARTS} parts")
+    if field.type == field.TYPE_FLOAT:
+        _check_finite(parts)
+        return
+    for part in parts:
+        for _, value in part.ListFields():
+            _check_value(value)
+
+
 def _check_value(value: object) -> None:
     if isinstance(value, float):
         _check_finite((value,))
-    elif isinstance(value, str) and (len(value) > MAX_NAME_LENGTH or "\0" in value):
-        raise IntakeError(Reason.MALFORMED, "a name is too long or has a NUL")
+    elif isinstance(value, str):
+        if len(value) > MAX_NAME_LENGTH or "\0" in value:
+            raise IntakeError(Reason.MALFORMED, "a name is too long or has a NUL")
     elif isinstance(value, int) and value > MAX_INTEGER:
         raise IntakeError(Reason.MALFORMED, "a number is out of range")
 
@@ -152,3 +185,38 @@ def _check_value(value: object) -> None:
 def _check_finite(numbers: Iterable[float]) -> None:
     if not all(map(math.isfinite, numbers)):
         raise IntakeError(Reason.MALFORMED, "a number is not finite")
+
+
+def _check_listing(snapshot: DockerSnapshot) -> None:
+    if len(snapshot.containers) > MAX_PARTS:
+        raise IntakeError(Reason.OVERSIZED, f"a host has at most {MAX_PARTS} containers")
+    for container in snapshot.containers:
+        for field, value in container.ListFields():
+            if not field.is_repeated:
+                _check_value(value)
+        if not CONTAINER_ID.fullmatch(container.id):
+            raise IntakeError(Reason.MALFORMED, "a container's id is 64 hexadecimal digits")
+        for name, value in container.labels.items():
+            _check_value(name)
+            _check_text(value)
+        for text in container.names:
+            _check_value(text)
+        for part in (*container.ports, *container.mounts):
+            for _, value in part.ListFields():
+                _check_text(value) if isinstance(value, str) else _check_value(value)
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MAX_TEXT_LENGTH or "\0" in text:
+        raise IntakeError(Reason.MALFORMED, "a label or path is too long or has a NUL")
+
+
+def _check_metric(metric: GenericMetric) -> None:
+    if not METRIC_NAME.fullmatch(metric.name):
+        raise IntakeError(Reason.MALFORMED, "a series is named by letters, digits, _, : and .")
+    if len(metric.labels) > MAX_LABELS:
+        raise IntakeError(Reason.OVERSIZED, f"a series has at most {MAX_LABELS} labels")
+    for name, value in metric.labels.items():
+        _check_value(name)
+        _check_value(value)
+    _check_finite((metric.value,))

@@ -1,8 +1,10 @@
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
 
 from services.kit.settings import DatabaseSettings, Settings, StrongSecret
+from services.kit.tiers import MINUTE, RAW, TEN_MINUTES, TRAFFIC, TWO_HOURS
 
 
 class EdgeSettings(Settings):
@@ -17,3 +19,23 @@ class EdgeSettings(Settings):
 
 class WriterSettings(DatabaseSettings):
     nats_writer_password: StrongSecret
+
+
+class RollupSettings(DatabaseSettings):
+    nats_rollup_password: StrongSecret
+    # How long each is kept. What an agent could not send for seven days is added to the minutes.
+    keep_raw_hours: int = Field(default=48, ge=1)
+    keep_1m_days: int = Field(default=30, ge=8)
+    keep_10m_days: int = Field(default=180, ge=8)
+    keep_2h_days: int = Field(default=1826, ge=8)
+    # Totals of periods that have ended are kept for ever; the facts behind them, so long.
+    keep_traffic_days: int = Field(default=100, ge=40)
+
+    def kept(self) -> dict[str, timedelta]:
+        return {
+            RAW: timedelta(hours=self.keep_raw_hours),
+            MINUTE.name: timedelta(days=self.keep_1m_days),
+            TEN_MINUTES.name: timedelta(days=self.keep_10m_days),
+            TWO_HOURS.name: timedelta(days=self.keep_2h_days),
+            TRAFFIC.name: timedelta(days=self.keep_traffic_days),
+        }

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections import defaultdict
 from typing import Any, Protocol
 
 import grpc
@@ -33,6 +34,7 @@ HANDSHAKE_TIMEOUT = 10.0  # seconds
 MAX_MESSAGE_BYTES = 1024 * 1024
 SILENCE_LIMIT = 60.0  # seconds without a word before a stream is given up
 OUTBOUND_LIMIT = 256  # messages waiting for a slow agent
+DURABLE_LIMIT = 10_000  # sequences waiting to be told; agents send again what is never told
 STREAM_CONTEXT = b"flotilla-stream-v1\0"
 BATCHES = ("performance", "docker", "generic")
 
@@ -42,6 +44,7 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class Host(Protocol):
     """What a stream needs of the edge that holds it."""
 
+    id: str
     bus: bus.Bus
 
     def record_of(self, vps_id: str) -> AgentRecord | None: ...
@@ -66,6 +69,7 @@ class AgentStream:
         self._outbound: asyncio.Queue[MessageToAgent] = asyncio.Queue(OUTBOUND_LIMIT)
         self._ended: asyncio.Future[IntakeError] = asyncio.get_running_loop().create_future()
         self._heartbeats = 0
+        self._durable: defaultdict[str, list[int]] = defaultdict(list)
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
 
     async def run(self) -> None:
@@ -109,6 +113,18 @@ class AgentStream:
 
     def configure(self, config: AgentConfig) -> None:
         self.send(MessageToAgent(config=config))
+
+    def told_durable(self, batches: BatchesDurable) -> None:
+        """Kept for the next acknowledgement, or for `tell_durable`."""
+        if sum(map(len, self._durable.values())) < DURABLE_LIMIT:
+            self._durable[batches.epoch].extend(batches.sequences[:DURABLE_LIMIT])
+
+    def tell_durable(self) -> None:
+        """Send what no acknowledgement has carried yet."""
+        for epoch, sequences in self._durable.items():
+            ack = BatchAck(epoch=epoch, sequences=sequences, outcome=BatchAck.OUTCOME_DURABLE)
+            self.send(MessageToAgent(batch_ack=ack))
+        self._durable.clear()
 
     def beat(self, now: float) -> None:
         """Ask for a sign of life, or give up on an agent that was silent too long."""
@@ -170,11 +186,12 @@ class AgentStream:
 
     async def _take(self, kind: str, batch: intake.Batch) -> None:
         try:
-            ack = await intake.take(self._host.bus, self.vps_id, kind, batch)
+            ack = await intake.take(self._host.bus, self._host.id, self.vps_id, kind, batch)
         except IntakeError as error:
             # Told, so that the agent drops this batch instead of coming back with it.
             await self._write(MessageToAgent(batch_ack=intake.refusal(batch.header, error)))
             raise
+        ack.durable_sequences.extend(self._durable.pop(ack.epoch, ()))
         self.send(MessageToAgent(batch_ack=ack))
 
     def _answer(self, heartbeat: Heartbeat) -> None:
@@ -206,14 +223,8 @@ class AgentStream:
     async def _on_bus(self, message: Msg) -> None:
         try:
             if message.subject == subjects.agent_durable(self.vps_id):
-                self._told_durable(bus.decode(message.data, BatchesDurable))
+                self.told_durable(bus.decode(message.data, BatchesDurable))
             elif message.subject == subjects.agent_taken(self.vps_id):
                 await self._host.taken(self, bus.decode(message.data, StreamTaken))
         except PoisonError as error:
             log.warning("notice_unreadable", subject=message.subject, error=str(error))
-
-    def _told_durable(self, durable: BatchesDurable) -> None:
-        ack = BatchAck(
-            epoch=durable.epoch, sequences=durable.sequences, outcome=BatchAck.OUTCOME_DURABLE
-        )
-        self.send(MessageToAgent(batch_ack=ack))

@@ -11,12 +11,12 @@ import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter
 
-from flotilla.v1.bus_pb2 import BatchesDurable
+from flotilla.v1.bus_pb2 import BatchesDurable, DurableNotice
 from flotilla.v1.docker_pb2 import DockerInfoBatch
 from flotilla.v1.metrics_pb2 import BatchHeader, GenericMetricsBatch, PerformanceSnapshotBatch
 from services.ingest import rows
 from services.ingest.settings import WriterSettings
-from services.ingest.store import containers, performance, series
+from services.ingest.store import containers, performance, rollup, series
 from services.kit import bus, database, subjects
 from services.kit.consumer import Consumer
 from services.kit.errors import PoisonError, TransientError
@@ -36,7 +36,10 @@ class Load:
     performance: list[rows.Row] = field(default_factory=list)
     listings: list[containers.Listing] = field(default_factory=list)
     points: list[series.Point] = field(default_factory=list)
-    durable: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+    # By edge: server and epoch → sequences.
+    durable: dict[str, dict[tuple[str, str], list[int]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
 
     def add(self, message: Msg) -> None:
         """Raises: PoisonError."""
@@ -45,7 +48,11 @@ class Load:
             vps = UUID(vps_id)
         except ValueError as error:
             raise PoisonError(f"{vps_id} is not a server's id") from error
-        self._note(vps_id, self._add(message, vps))
+        header = self._add(message, vps)
+        # Absent from what was replayed: nobody waits to be told.
+        edge_id = (message.headers or {}).get(bus.EDGE_HEADER)
+        if edge_id is not None:
+            self.durable[edge_id][vps_id, header.epoch].append(header.sequence)
 
     def _add(self, message: Msg, vps: UUID) -> BatchHeader:
         subject, vps_id = message.subject, str(vps)
@@ -63,9 +70,6 @@ class Load:
             return points.header
         raise PoisonError(f"nothing is known to do with {subject}")
 
-    def _note(self, vps_id: str, header: BatchHeader) -> None:
-        self.durable[vps_id, header.epoch].append(header.sequence)
-
 
 class Writer:
     def __init__(self, connection: bus.Bus, pool: database.Pool) -> None:
@@ -73,7 +77,7 @@ class Writer:
         self._pool = pool
 
     async def write(self, messages: Sequence[Msg]) -> None:
-        """One transaction for all of them, then tell their agents.
+        """One transaction for all of them, then tell the edges they came through.
 
         Raises:
             TransientError: the database is away.
@@ -88,6 +92,7 @@ class Writer:
                 len(load.performance),
                 await performance.insert_performance(connection, load.performance),
             )
+            await rollup.mark_late(connection, rows=load.performance)
             if load.listings:
                 points = sum(len(listing.snapshot.containers) for listing in load.listings)
                 _count(
@@ -99,16 +104,21 @@ class Writer:
                     len(load.points),
                     await series.insert_points(connection, load.points),
                 )
-        await self._tell_agents(load)
+        await self._tell_edges(load)
 
-    async def _tell_agents(self, load: Load) -> None:
-        for (vps_id, epoch), sequences in load.durable.items():
-            notice = BatchesDurable(epoch=epoch, sequences=sequences)
+    async def _tell_edges(self, load: Load) -> None:
+        for edge_id, batches in load.durable.items():
+            notice = DurableNotice(
+                batches=[
+                    BatchesDurable(vps_id=vps_id, epoch=epoch, sequences=sequences)
+                    for (vps_id, epoch), sequences in batches.items()
+                ]
+            )
             try:
-                await self._bus.publish(subjects.agent_durable(vps_id), notice)
+                await self._bus.publish(subjects.edge_durable(edge_id), notice)
             except TransientError as error:
-                # The rows stand; redelivery of the batch would tell again.
-                log.warning("durable_not_told", vps_id=vps_id, error=str(error))
+                # The rows stand; the agents send the batches again, which tells again.
+                log.warning("durable_not_told", edge=edge_id, error=str(error))
 
 
 def _count(kind: str, rows_given: int, rows_new: int) -> None:

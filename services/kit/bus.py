@@ -23,19 +23,19 @@ from nats.js.errors import (
     NoStreamResponseError,
 )
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
-from opentelemetry import trace
 from prometheus_client import Counter
 
 from services.kit import subjects
+from services.kit.acknowledgements import Acknowledgements
 from services.kit.errors import PoisonError, TransientError
 from services.kit.health import Health
 from services.kit.settings import Settings, StrongSecret
-from services.kit.telemetry import trace_headers
+from services.kit.telemetry import trace_headers, traced
 
 log = structlog.get_logger(__name__)
-tracer = trace.get_tracer(__name__)
 
 TYPE_HEADER = "Flotilla-Type"
+EDGE_HEADER = "Flotilla-Edge"  # the edge to tell when it is durable
 MSG_ID_HEADER = "Nats-Msg-Id"
 REVISION_HEADER = "Nats-Expected-Last-Subject-Sequence"
 WRONG_REVISION = 10071  # nats-server's error code
@@ -75,11 +75,19 @@ def decode(data: bytes, kind: type[M]) -> M:
         raise PoisonError(f"not a {kind.DESCRIPTOR.full_name}") from error
 
 
+def raise_if_cancelled() -> None:
+    """Before Python 3.12 a time-out in the client can swallow a cancellation of the same moment."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Bus:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.jetstream: JetStreamContext = client.jetstream(timeout=PUBLISH_TIMEOUT)
         self._buckets: dict[subjects.Bucket, KeyValue] = {}
+        self.acknowledgements = Acknowledgements(client)
 
     @property
     def connected(self) -> bool:
@@ -91,28 +99,27 @@ class Bus:
         Raises:
             TransientError: the bus is away and the client's buffer is full.
         """
-        with tracer.start_as_current_span("publish"):
-            headers = encode_headers(message.DESCRIPTOR.full_name)
-            try:
-                await self.client.publish(subject, message.SerializeToString(), headers=headers)
-            except NatsError as error:
-                raise TransientError(f"cannot publish on {subject}: {error}") from error
+        headers = encode_headers(message.DESCRIPTOR.full_name)
+        try:
+            await self.client.publish(subject, message.SerializeToString(), headers=headers)
+        except NatsError as error:
+            raise TransientError(f"cannot publish on {subject}: {error}") from error
 
-    async def store(self, subject: str, message: Message, *, msg_id: str) -> bool:
+    async def store(
+        self, subject: str, message: Message, *, msg_id: str, edge_id: str | None = None
+    ) -> bool:
         """Publish into the stream of `subject`; True when it was new.
 
         Raises:
             TransientError: the stream did not take it (away, full, timed out).
         """
-        with tracer.start_as_current_span(f"publish {subject.split('.')[1]}"):
+        with traced(f"store {subject.split('.')[1]}"):
             headers = encode_headers(message.DESCRIPTOR.full_name, msg_id=msg_id)
-            try:
-                ack = await self.jetstream.publish(
-                    subject, message.SerializeToString(), headers=headers
-                )
-            except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
-                raise TransientError(f"the stream did not take {subject}: {error}") from error
-        return not ack.duplicate
+            if edge_id is not None:
+                headers[EDGE_HEADER] = edge_id
+            return await self.acknowledgements.publish(
+                subject, message.SerializeToString(), headers
+            )
 
     async def request(self, subject: str, message: Message, answer: type[M]) -> M:
         """Ask whoever serves `subject`.
@@ -121,7 +128,7 @@ class Bus:
             TransientError: nobody serves it, or no answer came in time.
             PoisonError: the answer was no `answer`.
         """
-        with tracer.start_as_current_span("request"):
+        with traced("request"):
             headers = encode_headers(message.DESCRIPTOR.full_name)
             try:
                 reply = await self.client.request(
@@ -159,7 +166,7 @@ class Bus:
         Raises:
             TransientError: the bucket did not take it.
         """
-        with tracer.start_as_current_span(f"put {bucket}"):
+        with traced(f"put {bucket}"):
             headers = encode_headers(message.DESCRIPTOR.full_name)
             if revision is not None:
                 headers[REVISION_HEADER] = str(revision)
@@ -210,6 +217,7 @@ class Bus:
                     try:
                         entry = await watcher.updates(timeout=2.0)  # type: ignore[no-untyped-call]
                     except (NatsError, TimeoutError):
+                        raise_if_cancelled()
                         continue
                     if entry is None:
                         yield None
@@ -255,9 +263,12 @@ async def connect(
         reconnected_cb=on_reconnect,
     )
     log.info("bus_connected", url=settings.nats_url, user=user.value)
+    bus = Bus(client)
+    await bus.acknowledgements.start()
     try:
-        yield Bus(client)
+        yield bus
     finally:
+        bus.acknowledgements.stop()
         # Subscriptions have ended by now; what was published is still to be sent.
         with suppress(NatsError, TimeoutError):
             if client.is_connected:

@@ -18,7 +18,7 @@ from nats.js.errors import APIError, FetchTimeoutError, NoStreamResponseError
 from prometheus_client import Counter, Histogram
 
 from services.kit import subjects
-from services.kit.bus import MSG_ID_HEADER, Bus
+from services.kit.bus import MSG_ID_HEADER, Bus, raise_if_cancelled
 from services.kit.errors import PoisonError, TransientError
 
 log = structlog.get_logger(__name__)
@@ -68,6 +68,7 @@ class Consumer:
         heard_at = time.monotonic()
         while True:
             messages = await self._fetch(subscription)
+            raise_if_cancelled()
             if messages:
                 heard_at = time.monotonic()
                 work = asyncio.ensure_future(self._process(messages))

@@ -45,8 +45,9 @@ async def open_pool(
         await pool.open()
         while True:
             try:
-                await pool.wait(timeout=CONNECT_TIMEOUT)
-                break
+                # Not `pool.wait`, which closes the pool when it times out.
+                async with pool.connection(timeout=CONNECT_TIMEOUT):
+                    break
             except PoolTimeout:
                 log.warning("database_away", retry_in=1)
                 await asyncio.sleep(1)

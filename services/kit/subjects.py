@@ -33,6 +33,7 @@ class User(StrEnum):
     PROVISION = "provision"
     EDGE = "edge"
     WRITER = "writer"
+    ROLLUP = "rollup"
     GATEWAY = "gateway"
     OPERATOR = "operator"
     REPAIR = "repair"
@@ -89,6 +90,10 @@ def agent_durable(vps_id: str) -> str:
 
 def agent_taken(vps_id: str) -> str:
     return f"{PREFIX}.agent.{vps_id}.taken"
+
+
+def edge_durable(edge_id: str) -> str:
+    return f"{PREFIX}.edge.{edge_id}.durable"
 
 
 def deadletter(stream: str, durable: str) -> str:

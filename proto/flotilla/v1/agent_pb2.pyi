@@ -405,6 +405,7 @@ class BatchAck(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    DURABLE_SEQUENCES_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
     outcome: Global___BatchAck.Outcome.ValueType
     reason: _builtins.str
@@ -412,6 +413,10 @@ class BatchAck(_message.Message):
     retry_after_ms: _builtins.int
     @_builtins.property
     def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def durable_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of the same epoch, whatever the outcome: durable since the last word."""
+
     def __init__(
         self,
         *,
@@ -420,10 +425,11 @@ class BatchAck(_message.Message):
         outcome: Global___BatchAck.Outcome.ValueType = ...,
         reason: _builtins.str = ...,
         retry_after_ms: _builtins.int = ...,
+        durable_sequences: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "outcome", b"outcome", "reason", b"reason", "retry_after_ms", b"retry_after_ms", "sequences", b"sequences"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable_sequences", b"durable_sequences", "epoch", b"epoch", "outcome", b"outcome", "reason", b"reason", "retry_after_ms", b"retry_after_ms", "sequences", b"sequences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

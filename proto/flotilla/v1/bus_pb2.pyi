@@ -21,14 +21,38 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class DurableNotice(_message.Message):
+    """edge.<edge>.durable, from the writer to the edge that the batches came through."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchesDurable]: ...
+    def __init__(
+        self,
+        *,
+        batches: _abc.Iterable[Global___BatchesDurable] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DurableNotice: _TypeAlias = DurableNotice  # noqa: Y015
+
+@_typing.final
 class BatchesDurable(_message.Message):
-    """agent.<vps>.durable, from the writer to whoever holds that agent's stream."""
+    """agent.<vps>.durable, from an edge that does not hold that agent's stream any more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCES_FIELD_NUMBER: _builtins.int
+    VPS_ID_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
+    vps_id: _builtins.str
     @_builtins.property
     def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -36,10 +60,11 @@ class BatchesDurable(_message.Message):
         *,
         epoch: _builtins.str = ...,
         sequences: _abc.Iterable[_builtins.int] | None = ...,
+        vps_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "sequences", b"sequences"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "sequences", b"sequences", "vps_id", b"vps_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,7 +15,7 @@ class User:
     id: UUID
     username: str
     email: str | None
-    role: Role
+    role: str
     enabled: bool
     password_hash: str
     created_at: datetime

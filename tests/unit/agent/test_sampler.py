@@ -5,7 +5,8 @@ import psutil
 import pytest
 
 from agent.config import Config, LiveConfig
-from agent.sampler import Sampler, following
+from agent.rhythm import following
+from agent.sampler import Sampler
 from flotilla.v1.agent_pb2 import COLLECTOR_CPU, COLLECTOR_LOAD, AgentConfig, CollectorList
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 from tests.unit.agent.edge import soon

@@ -115,7 +115,7 @@ async def test_a_refused_batch_is_not_sent_again(
     agent.report(2)
 
     assert (await second.batch()).header.sequence == 2
-    assert agent.outbox.refused == 1
+    assert agent.outbox.dropped == 1
 
 
 async def test_retry_brings_the_same_batch_after_the_wait(start: Start, edge: Edge) -> None:

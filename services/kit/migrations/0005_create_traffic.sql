@@ -1,0 +1,152 @@
+-- What a server's counters say of five minutes: the first and last reading, what they grew by in
+-- between (rx, tx), and since the reading before (step_rx, step_tx).
+CREATE TABLE traffic_facts (
+    vps_id        uuid NOT NULL,
+    time          timestamptz NOT NULL,
+    first_at      timestamptz NOT NULL,
+    last_at       timestamptz NOT NULL,
+    since_at      timestamptz, -- the reading before; null for the first ever
+    rx            bigint NOT NULL,
+    tx            bigint NOT NULL,
+    step_rx       bigint NOT NULL,
+    step_tx       bigint NOT NULL,
+    first_rx      bigint NOT NULL,
+    first_tx      bigint NOT NULL,
+    last_rx       bigint NOT NULL,
+    last_tx       bigint NOT NULL,
+    first_uptime  integer,
+    last_uptime   integer,
+    first_rx_rate real,
+    first_tx_rate real,
+    PRIMARY KEY (vps_id, time)
+);
+SELECT create_hypertable(
+    'traffic_facts', by_range('time', INTERVAL '7 days'), create_default_indexes => false
+);
+INSERT INTO rollup_state (tier) VALUES ('traffic');
+
+-- Per server and period. A period is named after the month it starts in.
+CREATE TABLE vps_monthly_traffic (
+    vps_id          uuid NOT NULL REFERENCES vps ON DELETE CASCADE,
+    month           date NOT NULL CHECK (extract(day FROM month) = 1),
+    total_rx        bigint NOT NULL DEFAULT 0,
+    total_tx        bigint NOT NULL DEFAULT 0,
+    starts_at       timestamptz NOT NULL,
+    ends_at         timestamptz NOT NULL,
+    covered_seconds double precision NOT NULL DEFAULT 0,
+    -- Bytes per second; null until the period has ended.
+    rx_p95          double precision,
+    tx_p95          double precision,
+    counted_until   timestamptz NOT NULL,
+    -- Facts before `counted_until` have changed.
+    outdated        boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (vps_id, month)
+);
+CREATE INDEX vps_monthly_traffic_open_idx ON vps_monthly_traffic (ends_at)
+    WHERE outdated OR counted_until < ends_at;
+
+CREATE TABLE traffic_settings (
+    vps_id    uuid PRIMARY KEY REFERENCES vps ON DELETE CASCADE,
+    reset_day smallint NOT NULL CHECK (reset_day BETWEEN 1 AND 31),
+    time_zone text NOT NULL,
+    counted   text NOT NULL CHECK (counted IN ('out', 'in', 'both', 'max')),
+    allowance bigint CHECK (allowance > 0) -- bytes a period
+);
+
+-- Entries by hand, never changed: a wrong one is put right by another.
+CREATE TABLE traffic_corrections (
+    id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    vps_id     uuid NOT NULL REFERENCES vps ON DELETE CASCADE,
+    month      date NOT NULL CHECK (extract(day FROM month) = 1),
+    rx         bigint NOT NULL,
+    tx         bigint NOT NULL,
+    reason     text NOT NULL,
+    author_id  uuid REFERENCES users ON DELETE SET NULL,
+    author     text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX traffic_corrections_vps_id_month_idx ON traffic_corrections (vps_id, month);
+
+-- When the period that is named after `month` starts; a month without that day resets on its last.
+CREATE FUNCTION traffic_reset(month timestamp, reset_day integer, time_zone text)
+RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT (month + make_interval(days => least(
+        reset_day,
+        extract(day FROM month + interval '1 month' - interval '1 day')::integer
+    ) - 1)) AT TIME ZONE time_zone
+$$;
+
+CREATE FUNCTION traffic_period(at timestamptz, reset_day integer, time_zone text)
+RETURNS TABLE (month date, starts_at timestamptz, ends_at timestamptz) LANGUAGE sql STABLE AS $$
+    SELECT m::date, s.starts_at, s.ends_at
+    FROM generate_series(
+        date_trunc('month', at AT TIME ZONE time_zone) - interval '1 month',
+        date_trunc('month', at AT TIME ZONE time_zone) + interval '1 month',
+        interval '1 month'
+    ) AS m,
+    LATERAL (SELECT
+        traffic_reset(m, reset_day, time_zone) AS starts_at,
+        traffic_reset(m + interval '1 month', reset_day, time_zone) AS ends_at
+    ) AS s
+    WHERE s.starts_at <= at AND at < s.ends_at
+$$;
+
+CREATE FUNCTION traffic_rebooted(before integer, now integer, elapsed double precision)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    -- Uptime is in whole seconds and read a moment apart from the clock.
+    SELECT coalesce(now < before OR now + 5 < elapsed, false)
+$$;
+
+-- What a counter grew by between two readings; never negative. A reboot starts it at zero. A fall
+-- from the last quarter of its range into the first is a wrap, of 32 bits or of the 63 that are
+-- stored. Any other fall, or a leap beyond 100 Gbit/s, is an interface that went or came: then the
+-- agent's rate counts, which it takes of each interface by itself, or nothing.
+CREATE FUNCTION traffic_delta(
+    before bigint, now bigint, rebooted boolean, rate real, elapsed double precision
+) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN before IS NULL THEN 0
+        WHEN rebooted THEN now
+        WHEN now >= before AND now - before <= 12.5e9::float8 * greatest(elapsed, 1) THEN now - before
+        WHEN before < 4294967296 AND before >= 3221225472 AND now < 1073741824
+            THEN now + (4294967296 - before)
+        WHEN before >= 6917529027641081856 AND now < 2305843009213693952
+            THEN now + (9223372036854775807 - before) + 1
+        WHEN elapsed <= 300 THEN coalesce(greatest(rate, 0)::float8 * elapsed, 0)::bigint
+        ELSE 0
+    END
+$$;
+
+-- 95th percentiles of five-minute rates, bytes per second.
+CREATE FUNCTION traffic_p95(server uuid, since timestamptz, until timestamptz)
+RETURNS TABLE (rx double precision, tx double precision) LANGUAGE sql STABLE AS $$
+    SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY (f.rx + f.step_rx) / s.elapsed),
+           percentile_disc(0.95) WITHIN GROUP (ORDER BY (f.tx + f.step_tx) / s.elapsed)
+    FROM traffic_facts f,
+    LATERAL (SELECT
+        extract(epoch FROM f.last_at - coalesce(f.since_at, f.first_at))::float8 AS elapsed
+    ) AS s
+    WHERE f.vps_id = server AND f.time >= since AND f.time < until AND s.elapsed > 0
+$$;
+
+-- A period's totals up to a time: what was counted before, unless that is outdated, and the facts
+-- since. A gap in the readings counts as covered for five minutes.
+CREATE FUNCTION traffic_counted(server uuid, period date, until_ timestamptz)
+RETURNS TABLE (until timestamptz, rx bigint, tx bigint, covered double precision)
+LANGUAGE sql STABLE AS $$
+    SELECT until_,
+        CASE WHEN t.outdated THEN 0 ELSE t.total_rx END + coalesce(f.rx, 0)::bigint,
+        CASE WHEN t.outdated THEN 0 ELSE t.total_tx END + coalesce(f.tx, 0)::bigint,
+        CASE WHEN t.outdated THEN 0 ELSE t.covered_seconds END + coalesce(f.covered, 0)
+    FROM vps_monthly_traffic t
+    CROSS JOIN LATERAL (
+        SELECT sum(f.rx + f.step_rx) AS rx, sum(f.tx + f.step_tx) AS tx,
+            sum(extract(epoch FROM f.last_at - f.first_at + coalesce(least(
+                f.first_at - greatest(f.since_at, t.starts_at), interval '5 minutes'
+            ), '0')))::float8 AS covered
+        FROM traffic_facts f
+        WHERE f.vps_id = t.vps_id AND f.time < until_
+            AND f.time >= CASE WHEN t.outdated THEN t.starts_at ELSE t.counted_until END
+    ) f
+    WHERE t.vps_id = server AND t.month = period
+$$;
