@@ -189,7 +189,7 @@ class Session:
         self._timing = timing
         self._writing = asyncio.Lock()
         self._answers: asyncio.Queue[MessageToServer] = asyncio.Queue(ANSWER_LIMIT)
-        self._heard: asyncio.Queue[int] = asyncio.Queue(ANSWER_LIMIT)
+        self._heard = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Return when told to stop; raise when the stream breaks."""
@@ -234,13 +234,15 @@ class Session:
                 raise StreamError("the server does not answer heartbeats") from None
 
     async def _ask(self, number: int) -> None:
+        # Any word is a sign of life: the answer itself may stand behind batches.
+        self._heard.clear()
         await self._write(MessageToServer(heartbeat=_heartbeat(number, reply=False)))
-        while await self._heard.get() != number:
-            pass
+        await self._heard.wait()
 
     async def _read(self) -> None:
         while True:
             message = await receive(self._call)
+            self._heard.set()
             match message.WhichOneof("payload"):
                 case "batch_ack":
                     self._settle(message.batch_ack)
@@ -274,8 +276,6 @@ class Session:
     def _hear(self, heartbeat: Heartbeat) -> None:
         if not heartbeat.reply:
             self._answer(MessageToServer(heartbeat=_heartbeat(heartbeat.number, reply=True)))
-        elif not self._heard.full():
-            self._heard.put_nowait(heartbeat.number)
 
     def _answer(self, message: MessageToServer) -> None:
         try:

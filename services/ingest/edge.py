@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import grpc
 import structlog
@@ -27,6 +28,8 @@ BEAT_INTERVAL = 5.0  # seconds between signs of this edge's life
 HEARTBEAT_EVERY = 4  # beats between heartbeats to each agent
 # Twice what `stream` takes: gRPC ends a stream over it by itself, unseen and uncounted.
 TRANSPORT_LIMIT = 2 * MAX_MESSAGE_BYTES
+HANDSHAKES_AT_ONCE = 64
+HANDSHAKES_WAITING = 512
 DRAIN_GRACE = 5.0  # seconds
 ENROL_CONTEXT = b"flotilla-enrol-v1\0"
 PUBLIC_KEY_LENGTH = 32  # bytes
@@ -59,10 +62,32 @@ class Edge:
         self._announcer = Announcer(connection, self.id)
         self._max_streams = max_streams
         self._open = 0
+        self._waiting = 0
+        self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._draining = False
 
     def record_of(self, vps_id: str) -> bus_pb2.AgentRecord | None:
         return self.directory.get(vps_id)
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """A place among the handshakes under way.
+
+        Raises:
+            IntakeError: too many wait already. Taking all of a returning fleet at once would
+                be slower than their patience, so that none gets in and all come again.
+        """
+        if self._waiting >= HANDSHAKES_WAITING:
+            raise IntakeError(Reason.BUSY, "many agents connect just now: come back")
+        self._waiting += 1
+        try:
+            await self._handshakes.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._handshakes.release()
 
     async def communicate(self, _requests: object, context: Context) -> None:
         """`AgentCommunication.EstablishCommunicationStream`."""

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     OVERSIZED = "oversized"
     TOO_MANY_STREAMS = "too-many-streams"
+    BUSY = "busy"
     HANDSHAKE_LATE = "handshake-late"
     SILENT = "silent"
     SLOW = "slow"
@@ -33,6 +34,7 @@ STATUS = {
     Reason.MALFORMED: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.OVERSIZED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.TOO_MANY_STREAMS: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.BUSY: grpc.StatusCode.UNAVAILABLE,
     Reason.HANDSHAKE_LATE: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.SLOW: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -71,9 +71,8 @@ class Rollup:
 
     async def _step(self, step: Step) -> bool:
         async with database.transaction(self._pool) as connection:
-            if not await store.lead(connection):
+            if not await store.lead(connection, seconds=STEP_SECONDS):
                 raise StandbyError("another instance is at work")
-            await store.allow_time(connection, seconds=STEP_SECONDS)
             return await step(connection)
 
     async def _tidy(self, connection: database.Connection) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import grpc
@@ -47,6 +48,8 @@ class Host(Protocol):
     id: str
     bus: bus.Bus
 
+    def admitted(self) -> AbstractAsyncContextManager[None]: ...
+
     def record_of(self, vps_id: str) -> AgentRecord | None: ...
 
     async def opened(self, stream: "AgentStream") -> None: ...
@@ -78,7 +81,8 @@ class AgentStream:
         Raises:
             IntakeError: the server ends it, and why.
         """
-        await self._authenticate()
+        async with self._host.admitted():
+            await self._authenticate()
         ack = ServerHandshakeAck(
             result=ServerHandshakeAck.RESULT_ACCEPTED,
             agent_id=self.vps_id,

@@ -46,9 +46,9 @@ class Tier:
 
 RAW = "raw"
 RAW_TABLE = "performance_metrics"
-MINUTE = Tier("1m", "performance_1m", timedelta(minutes=1), timedelta(minutes=5))
-TEN_MINUTES = Tier("10m", "performance_10m", timedelta(minutes=10), timedelta(hours=1))
-TWO_HOURS = Tier("2h", "performance_2h", timedelta(hours=2), timedelta(hours=2))
+MINUTE = Tier("1m", "performance_1m", timedelta(minutes=1), timedelta(minutes=15))
+TEN_MINUTES = Tier("10m", "performance_10m", timedelta(minutes=10), timedelta(hours=2))
+TWO_HOURS = Tier("2h", "performance_2h", timedelta(hours=2), timedelta(hours=6))
 # Made from the minutes, whose rows are there to make them again.
 COARSE = (TEN_MINUTES, TWO_HOURS)
 TIERS = (MINUTE, *COARSE)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import LiteralString, cast
 from uuid import UUID
 
@@ -37,19 +38,18 @@ class State:
     complete_from: datetime
 
 
-async def lead(connection: AsyncConnection) -> bool:
-    """Whether this transaction is the one that works; others stand by."""
+async def lead(connection: AsyncConnection, *, seconds: int) -> bool:
+    """Whether this transaction is the one that works; others stand by.
+
+    Its statements may take so long, and wait two seconds for locks.
+    """
     async with connection.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LEAD])
+        await cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(%s) FROM (SELECT"
+            " set_config('statement_timeout', %s, true), set_config('lock_timeout', '2s', true)) s",
+            [LEAD, f"{seconds}s"],
+        )
         return bool(await cursor.fetchone())
-
-
-async def allow_time(connection: AsyncConnection, *, seconds: int) -> None:
-    """Statements of the transaction may take so long, and wait two seconds for locks."""
-    await connection.execute(
-        "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '2s', true)",
-        [f"{seconds}s"],
-    )
 
 
 async def states(connection: AsyncConnection) -> dict[str, State]:
@@ -216,6 +216,7 @@ UNKNOWN: LiteralString = (
 )
 
 
+@cache
 def _statement(tier: Tier, template: LiteralString) -> sql.Composed:
     return sql.SQL(template).format(
         table=sql.Identifier(tier.table),
