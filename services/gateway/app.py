@@ -5,7 +5,7 @@ from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from services.gateway import console, document, history, install, problems, sockets
+from services.gateway import console, document, gaps, history, install, problems, sockets
 from services.gateway.guard import Authentication, check_route
 from services.gateway.runtime import Runtime
 from services.gateway.servers import ServerController
@@ -29,6 +29,7 @@ def create_app(runtime: Runtime | None) -> Litestar:
             ServerController,
             sockets.TicketController,
             history.historical,
+            gaps.gaps,
             install.bootstrap,
             document.page,
             sockets.fleet_realtime,

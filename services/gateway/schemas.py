@@ -1,7 +1,7 @@
 """What goes over HTTP. These types are the OpenAPI document's."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -260,5 +260,19 @@ class History(Struct):
     temperature: list[float | None]
 
 
-def as_sample(fields: dict[str, Any]) -> Sample:
-    return Sample(**fields)
+class Gap(Struct):
+    """Measurements that will never arrive; times are the agent's."""
+
+    kind: Literal["performance", "docker", "generic"]
+    reason: Annotated[
+        Literal["space", "age", "memory", "refused", "damaged"],
+        Meta(description="Why the agent gave them up"),
+    ]
+    count: Annotated[int, Meta(description="0 when nobody can tell")]
+    first_at: datetime
+    last_at: datetime
+
+
+class GapPage(Struct):
+    items: list[Gap]
+    total: int

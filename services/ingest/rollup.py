@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -29,6 +30,7 @@ TIDY = timedelta(minutes=10)  # between looks for what is old enough
 LAG = timedelta(seconds=15)  # samples that come within are not late
 STEP_SECONDS = 120  # a step takes a fraction of a second; ten thousand servers, some
 LATE_MINUTES, LATE_BUCKETS = 2_000, 500  # a step
+IN_A_ROW = 100  # steps of a kind before others have their turn
 
 ROWS = Counter("flotilla_rollup_rows_total", "Buckets made, or made again", ["tier"])
 LATE = Counter("flotilla_rollup_late_minutes_total", "Minutes that got samples late", ["outcome"])
@@ -59,15 +61,15 @@ class Rollup:
             pass
 
     async def round(self) -> bool:
-        """One step of every kind; whether any found something to do."""
-        done = [await self._step(step) for step in (_seal, _roll_minutes, _late_minutes)]
-        for tier in COARSE:
-            done.append(await self._step(lambda c, t=tier: _roll_coarse(c, t)))  # type: ignore[misc]
-            done.append(await self._step(lambda c, t=tier: _late_buckets(c, t)))  # type: ignore[misc]
-        done.append(await self._step(_traffic))
-        if not any(done):
-            done.append(await self._step(self._tidy))
-        return any(done)
+        """Some steps of every kind; whether any found something to do."""
+        worked = False
+        for kind in KINDS:
+            for _ in range(IN_A_ROW):
+                done = [await self._step(step) for step in kind]
+                if not any(done):
+                    break
+                worked = True
+        return worked or await self._step(self._tidy)
 
     async def _step(self, step: Step) -> bool:
         async with database.transaction(self._pool) as connection:
@@ -125,7 +127,7 @@ async def _roll_minutes(connection: database.Connection) -> bool:
     return True
 
 
-async def _roll_coarse(connection: database.Connection, tier: Tier) -> bool:
+async def _roll_coarse(connection: database.Connection, *, tier: Tier) -> bool:
     states = await store.states(connection)
     since = await _next(connection, MINUTE.table, states[tier.name].rolled_until)
     limit = floor(states[MINUTE.name].rolled_until, tier.width)
@@ -201,7 +203,7 @@ def split(
     return whole, parts
 
 
-async def _late_buckets(connection: database.Connection, tier: Tier) -> bool:
+async def _late_buckets(connection: database.Connection, *, tier: Tier) -> bool:
     marks = await store.take_late_buckets(connection, tier=tier.name, limit=LATE_BUCKETS)
     if not marks:
         return False
@@ -236,6 +238,15 @@ async def drop_old(connection: database.Connection, *, tier: str, before: dateti
     await store.drop_chunks(connection, tier=tier, table=_TABLES[tier], before=until)
     log.info("dropped", tier=tier, before=until.isoformat(), chunks=len(chunks))
     return True
+
+
+KINDS: tuple[tuple[Step, ...], ...] = (
+    (_seal, _roll_minutes),
+    (_late_minutes,),
+    *((partial(_roll_coarse, tier=tier),) for tier in COARSE),
+    *((partial(_late_buckets, tier=tier),) for tier in COARSE),
+    (_traffic,),
+)
 
 
 async def run(settings: RollupSettings, health: Health) -> None:

@@ -23,7 +23,7 @@ from flotilla.v1.agent_pb2 import (
     ServerHandshakeAck,
 )
 from flotilla.v1.bus_pb2 import AgentRecord, BatchesDurable, StreamTaken
-from services.ingest import intake
+from services.ingest import checks, intake
 from services.ingest.directory import signed_by
 from services.ingest.errors import IntakeError, Reason
 from services.kit import bus, subjects
@@ -159,7 +159,7 @@ class AgentStream:
             raise IntakeError(Reason.BAD_SIGNATURE, "the signature is not this agent's")
         if not record.enabled:
             raise IntakeError(Reason.DISABLED, "this agent was disabled")
-        intake.check_handshake(handshake)
+        checks.check_handshake(handshake)
         self.vps_id, self.handshake, self.record = handshake.vps_id, handshake, record
 
     async def _converse(self) -> None:
@@ -188,7 +188,7 @@ class AgentStream:
             else:
                 raise IntakeError(Reason.MALFORMED, f"unexpected message: {kind}")
 
-    async def _take(self, kind: str, batch: intake.Batch) -> None:
+    async def _take(self, kind: str, batch: checks.Batch) -> None:
         try:
             ack = await intake.take(self._host.bus, self._host.id, self.vps_id, kind, batch)
         except IntakeError as error:

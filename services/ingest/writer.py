@@ -16,7 +16,7 @@ from flotilla.v1.docker_pb2 import DockerInfoBatch
 from flotilla.v1.metrics_pb2 import BatchHeader, GenericMetricsBatch, PerformanceSnapshotBatch
 from services.ingest import rows
 from services.ingest.settings import WriterSettings
-from services.ingest.store import containers, performance, rollup, series
+from services.ingest.store import containers, gaps, performance, rollup, series
 from services.kit import bus, database, subjects
 from services.kit.consumer import Consumer
 from services.kit.errors import PoisonError, TransientError
@@ -36,6 +36,7 @@ class Load:
     performance: list[rows.Row] = field(default_factory=list)
     listings: list[containers.Listing] = field(default_factory=list)
     points: list[series.Point] = field(default_factory=list)
+    given_up: list[gaps.Gap] = field(default_factory=list)
     # By edge: server and epoch → sequences.
     durable: dict[str, dict[tuple[str, str], list[int]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -49,6 +50,7 @@ class Load:
         except ValueError as error:
             raise PoisonError(f"{vps_id} is not a server's id") from error
         header = self._add(message, vps)
+        self.given_up.extend(gaps.Gap(vps, header.epoch, report) for report in header.drops)
         # Absent from what was replayed: nobody waits to be told.
         edge_id = (message.headers or {}).get(bus.EDGE_HEADER)
         if edge_id is not None:
@@ -104,6 +106,8 @@ class Writer:
                     len(load.points),
                     await series.insert_points(connection, load.points),
                 )
+            if load.given_up:
+                await gaps.upsert_gaps(connection, load.given_up)
         await self._tell_edges(load)
 
     async def _tell_edges(self, load: Load) -> None:
