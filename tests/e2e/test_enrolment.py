@@ -1,0 +1,194 @@
+"""A second server: the line that the page shows, run for real on a host of its own."""
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from services.gateway.install import SCRIPT
+from tests.e2e.host import Host, private_host
+from tests.e2e.own_stack import OwnStack
+from tests.e2e.visitor import Visitor
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host of its own needs root")
+
+FINGERPRINT = re.compile(r"[0-9a-f]{64}$")
+START = re.compile(r"setpriv .*")
+# What every tool for accounts leaves: backups, its lock, ranges of ids.
+ACCOUNT_TOOLS = re.compile(r"/etc/(\.pwd\.lock|(passwd|group|shadow|gshadow|sub[ug]id)-?)$")
+
+
+@pytest.fixture
+def host(stack: OwnStack) -> Iterator[Host]:
+    with private_host() as host:
+        yield host
+    stack.keep_this_machine_only()
+
+
+def test_the_pasted_line_brings_a_server_online_and_uninstalls_without_a_trace(
+    admin: Visitor, stack: OwnStack, host: Host, tmp_path: Path
+) -> None:
+    name = "fra-web-01"
+    line = _line_from_page(admin, name)
+    clean = host.left()
+    server = admin.page.url.split("id=")[1]
+
+    # A wrong authority is told apart before the token is sent: the line still works after.
+    wrong = FINGERPRINT.sub("0" * 64, line)
+    assert wrong != line
+    refused = host.sh(wrong)
+    assert refused.returncode != 0
+    assert "not the one of the install line" in refused.stderr
+    assert host.sh("ls -A /var/lib/flotilla-agent").stdout == ""
+
+    done = host.sh(line)
+    assert done.returncode == 0, done.stdout + done.stderr
+    token = re.findall(r"FLOTILLA_ENROLMENT_TOKEN=(\S+)", line)[0]
+    assert token not in done.stdout + done.stderr
+    assert host.sh("stat -c '%a %U' /var/lib/flotilla-agent").stdout == "700 flotilla-agent\n"
+
+    again = host.sh(line)
+    assert again.returncode != 0
+    assert "unknown, used or expired" in again.stderr
+
+    command = START.search(done.stdout)
+    assert command, done.stdout
+    with host.running(command[0], tmp_path / "agent.log") as agent:
+        expect(admin.page.get_by_test_id("enrolled")).to_contain_text(f"{name} is online")
+        admin.page.get_by_role("link", name="Open it").click()
+        expect(admin.page).to_have_url(f"{stack.url}/servers/{server}")
+        admin.wait_until_painted("Memory", "--ok")
+        expect(admin.page.get_by_text("nothing, monitoring only")).to_be_visible()
+        admin.page.get_by_role("link", name="Fleet").first.click()
+        expect(admin.card(name)).to_have_attribute("data-status", "online")
+        expect(admin.card(name).get_by_test_id("cpu")).to_have_text(re.compile(r"^\d+%$"))
+        _assert_runs_as_its_own_user(agent)
+
+    expect(admin.card(name)).not_to_have_attribute("data-status", "online", timeout=60_000)
+    gone = host.sh(f"curl -fsSL {stack.url}/install.sh | sh -s -- --uninstall")
+    assert gone.returncode == 0, gone.stdout + gone.stderr
+    left = {path for path in host.left() - clean if not ACCOUNT_TOOLS.match(path)}
+    assert left == set()
+    _delete(admin, name)
+    expect(admin.card(name)).to_have_count(0)
+
+
+def test_a_new_line_makes_the_one_before_worthless(
+    admin: Visitor, stack: OwnStack, host: Host
+) -> None:
+    name = "fra-web-02"
+    first = _line_from_page(admin, name)
+    # Whoever reloads sees no token again, and makes a new line.
+    admin.page.reload()
+    expect(admin.page.get_by_text(first)).to_have_count(0)
+    admin.page.get_by_role("button", name="Make a new install line").click()
+    second = admin.page.locator("pre").inner_text()
+    assert first != second
+    refused = host.sh(first)
+    assert refused.returncode != 0
+    assert "unknown, used or expired" in refused.stderr
+    assert host.sh(second).returncode == 0
+
+
+def test_a_script_cut_short_does_nothing(host: Host) -> None:
+    script = SCRIPT.read_text()
+    lines = script.splitlines(keepends=True)
+    clean = host.left()
+    cuts = [sum(map(len, lines[:n])) for n in range(1, len(lines))]
+    # Within the last line as well, up to the last character but one.
+    cuts += range(cuts[-1], len(script.rstrip()))
+    step = (
+        "head -c {} /tmp/install.sh | FLOTILLA_ENROLMENT_TOKEN=x sh -s -- http://127.0.0.1:9 00\n"
+    )
+    host.write("/tmp/install.sh", script)
+    host.sh("".join(step.format(cut) for cut in cuts))
+    assert host.left() - clean == {"/tmp/install.sh"}
+
+
+def test_a_damaged_or_replaced_artefact_is_refused(
+    admin: Visitor, stack: OwnStack, host: Host
+) -> None:
+    name = "fra-web-03"
+    line = _line_from_page(admin, name)
+    clean = host.left()
+
+    def flip(body: bytes) -> bytes:
+        middle = len(body) // 2
+        return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+
+    for spoil in (flip, lambda body: body[: len(body) // 2], lambda _body: b""):
+        with _between(stack.url, spoil) as between:
+            refused = host.sh(line.replace(stack.url, between))
+        assert refused.returncode != 0
+        assert "damaged" in refused.stderr, refused.stderr
+        assert host.left() == clean
+
+
+def _line_from_page(admin: Visitor, name: str) -> str:
+    page = admin.open()
+    page.get_by_role("button", name="Add a server").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Make the install line").click()
+    line = page.locator("pre").inner_text()
+    assert line.startswith("curl -fsSL ")
+    expect(page.get_by_role("timer")).to_contain_text("Valid for")
+    return line
+
+
+def _assert_runs_as_its_own_user(agent: subprocess.Popen[bytes]) -> None:
+    status = Path(f"/proc/{agent.pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert set(fields["Uid"].split()) != {"0"}
+    assert int(fields["CapEff"], 16) == 0
+    assert fields["Groups"].strip() == ""
+
+
+def _delete(admin: Visitor, name: str) -> None:
+    admin.card(name).get_by_role("link", name=name).click()
+    admin.page.get_by_role("navigation", name="Views of this server").get_by_text(
+        "Settings"
+    ).click()
+    admin.page.get_by_role("button", name="Delete this server").click()
+    dialog = admin.page.get_by_role("dialog")
+    button = dialog.get_by_role("button", name="Delete", exact=True)
+    expect(button).to_be_disabled()
+    dialog.get_by_label(f"Type {name} to confirm").fill(name)
+    button.click()
+    expect(admin.page.get_by_role("heading", name="Fleet")).to_be_visible()
+
+
+@contextmanager
+def _between(url: str, spoil: Callable[[bytes], bytes]) -> Iterator[str]:
+    """Somebody on the way, who changes the agent's archive and nothing else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = httpx.get(url + self.path, trust_env=False)
+            body = answer.content
+            if self.path.endswith(".tar.gz"):
+                body = spoil(body)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_request(self, code: object = "-", size: object = "-") -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()

@@ -1,0 +1,49 @@
+"""The gateway goes away under an open page, and comes back."""
+
+import socket
+
+from playwright.sync_api import expect
+
+from tests.e2e.own_stack import OwnStack
+from tests.e2e.visitor import Visitor
+
+AWAY = r"ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_SOCKET_NOT_CONNECTED|ERR_EMPTY_RESPONSE"
+
+
+def test_a_lost_connection_is_said_and_recovers_without_a_reload(
+    admin: Visitor, stack: OwnStack
+) -> None:
+    admin.forgive(AWAY)
+    admin.forgive(r"WebSocket connection to ")
+    page = admin.open()
+    expect(admin.card(socket.gethostname())).to_be_visible()
+    page.evaluate("window.loadedOnce = true")
+    banner = page.get_by_role("status").filter(has_text="Connection to Flotilla lost")
+    expect(banner).to_have_count(0)
+
+    stack.supervisor("stop", "gateway")
+    try:
+        expect(banner).to_be_visible()
+        expect(admin.card(socket.gethostname())).to_be_visible()
+    finally:
+        stack.supervisor("start", "gateway")
+    expect(banner).to_have_count(0, timeout=40_000)
+    admin.wait_for_samples(socket.gethostname())
+    assert page.evaluate("window.loadedOnce") is True
+
+
+def test_a_page_opened_while_the_gateway_is_away_says_so_and_loads_by_itself(
+    admin: Visitor, stack: OwnStack
+) -> None:
+    admin.forgive(AWAY)
+    admin.forgive(r"WebSocket connection to ")
+    admin.forgive(r"UnreachableError")
+    page = admin.open("/settings")
+    expect(page.get_by_role("heading", name="Settings", exact=True)).to_be_visible()
+    stack.supervisor("stop", "gateway")
+    try:
+        page.get_by_role("link", name="Fleet").last.click()
+        expect(page.get_by_role("alert")).to_contain_text("Flotilla does not answer")
+    finally:
+        stack.supervisor("start", "gateway")
+    expect(admin.card(socket.gethostname())).to_be_visible(timeout=40_000)

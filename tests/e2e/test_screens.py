@@ -1,0 +1,158 @@
+"""Every page in both themes, wide and at 360 px: pictures of it, and what axe finds wrong."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, ViewportSize
+
+from deploy.local.settings import REPOSITORY, state_folder
+from tests.e2e.conftest import Visit
+from tests.e2e.own_stack import OwnStack
+from tests.e2e.visitor import PHONE, WIDE, Visitor
+
+AXE = REPOSITORY / "web/node_modules/axe-core/axe.min.js"
+GRAVE = {"serious", "critical"}
+SIZES = {"wide": WIDE, "phone": PHONE}
+PLOTS = "() => document.querySelectorAll('figure canvas').length >= 4"
+# The page's own width, or that of what sticks out of it.
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    name: str
+    path: str
+    shown: Callable[[Visitor], None]
+    ours: bool = True
+    """Whether what axe finds there is the console's to mend."""
+
+
+def _rooms(server: str) -> list[Room]:
+    return [
+        Room("fleet", "/", _sees_card),
+        Room("server-overview", f"/servers/{server}", _sees_plots),
+        Room("server-history", f"/servers/{server}/history?range=1h", _sees_plots),
+        Room("server-settings", f"/servers/{server}/settings", _sees("form")),
+        Room("add-server", "/servers/new", _sees("form")),
+        Room("settings", "/settings", _sees("main section")),
+        Room("api-docs", "/api/v1/docs", _sees(".opblock"), ours=False),
+    ]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Path:
+    folder = state_folder() / "reports/screenshots"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def waiting_server(stack: OwnStack) -> Iterator[None]:
+    """A second one on the fleet page, whose agent is not there yet; and no other."""
+    stack.keep_this_machine_only()
+    with stack.logged_in() as client:
+        client.post("/vps", json={"name": "fra-web-01"}).raise_for_status()
+    yield
+    stack.keep_this_machine_only()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_every_page_fits_and_axe_finds_no_serious_fault(
+    theme: str, visit: Visit, stack: OwnStack, pictures: Path, waiting_server: None
+) -> None:
+    faults: list[str] = []
+    with visit(color_scheme=theme) as visitor:
+        for room in _rooms(stack.vps_id):
+            visitor.open(room.path)
+            room.shown(visitor)
+            faults += _seen(visitor.page, room, pictures, theme)
+        _make_line(visitor)
+        faults += _seen(visitor.page, Room("add-server-line", "", _sees("pre")), pictures, theme)
+        _see_table(visitor)
+        faults += _seen(visitor.page, Room("fleet-table", "/", _sees("table")), pictures, theme)
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_log_in_fits_and_axe_finds_no_serious_fault(
+    theme: str, visit: Visit, pictures: Path
+) -> None:
+    with visit(color_scheme=theme, storage_state=None) as visitor:
+        visitor.open("/login")
+        visitor.page.get_by_test_id("login-form").wait_for()
+        room = Room("login", "/login", _sees("form"))
+        faults = _seen(visitor.page, room, pictures, theme)
+    assert not faults, "\n".join(faults)
+
+
+def test_a_chinese_browser_gets_chinese_pages(
+    visit: Visit, stack: OwnStack, pictures: Path, waiting_server: None
+) -> None:
+    faults: list[str] = []
+    with visit(locale="zh-CN") as visitor:
+        for room in _rooms(stack.vps_id)[:2]:
+            visitor.open(room.path)
+            room.shown(visitor)
+            visitor.page.get_by_role("link", name="服务器").first.wait_for()
+            faults += _seen(visitor.page, room, pictures, "dark-zh")
+    assert not faults, "\n".join(faults)
+
+
+def _sees(selector: str) -> Callable[[Visitor], None]:
+    return lambda visitor: visitor.page.locator(selector).first.wait_for()
+
+
+def _sees_card(visitor: Visitor) -> None:
+    card = visitor.page.locator('[data-testid="server-card"][data-status="online"]')
+    card.get_by_test_id("cpu").wait_for()
+
+
+def _sees_plots(visitor: Visitor) -> None:
+    visitor.page.wait_for_function(PLOTS)
+    visitor.page.locator("[aria-busy=true]").wait_for(state="detached")
+
+
+def _make_line(visitor: Visitor) -> None:
+    visitor.open("/servers/new")
+    visitor.page.locator("form input").fill("ams-db-02")
+    visitor.page.locator("form button[type=submit]").click()
+    visitor.page.locator("pre").wait_for()
+
+
+def _see_table(visitor: Visitor) -> None:
+    visitor.open("/")
+    visitor.page.get_by_text("Table", exact=True).click()
+    visitor.page.locator("table").wait_for()
+
+
+def _seen(page: Page, room: Room, pictures: Path, theme: str) -> list[str]:
+    """Takes the pictures; answers what is wrong with the page."""
+    faults = []
+    for size, viewport in SIZES.items():
+        page.set_viewport_size(ViewportSize(width=viewport["width"], height=viewport["height"]))
+        page.screenshot(path=pictures / f"{room.name}-{theme}-{size}.png", animations="disabled")
+        where = f"{room.name} ({theme}, {size})"
+        if over := page.evaluate(OVERFLOW):
+            faults.append(f"{where}: {over} px wider than the window")
+        if room.ours:
+            faults += [f"{where}: {fault}" for fault in _axe(page)]
+    page.set_viewport_size(ViewportSize(width=WIDE["width"], height=WIDE["height"]))
+    return faults
+
+
+def _axe(page: Page) -> list[str]:
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE.read_text())
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']}: {node['target']} {json.dumps(node['failureSummary'])}"
+        for fault in found["violations"]
+        if fault["impact"] in GRAVE
+        for node in fault["nodes"]
+    ]
