@@ -21,11 +21,21 @@ has_systemd() { [ -d /run/systemd/system ]; }
 
 as_agent() { setpriv --reuid "$account" --regid "$account" --clear-groups -- "$@"; }
 
+stop_by_hand() {
+    for process in /proc/[0-9]*; do
+        [ "$(stat -c %U "$process" 2>/dev/null)" = "$account" ] || continue
+        kill "${process#/proc/}" 2>/dev/null || true
+    done
+    sleep 2
+}
+
 uninstall() {
     if has_systemd && [ -f "$unit" ]; then
         systemctl disable --now flotilla-agent.service || true
         rm -f "$unit"
         systemctl daemon-reload
+    elif id "$account" >/dev/null 2>&1; then
+        stop_by_hand
     fi
     rm -rf "$program" "$state" /etc/flotilla-agent
     if id "$account" >/dev/null 2>&1; then userdel "$account"; fi

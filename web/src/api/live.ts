@@ -46,10 +46,9 @@ export function startFleetFeed(client: QueryClient): () => void {
     const known = fleet?.find((vps) => vps.id === event.vps_id);
     patchVps(client, event.vps_id, { status: event.status, last_seen: event.last_seen });
     // A server unknown until now, or seen for the first time, has facts that only a request brings.
-    if (fleet && (!known || (known.status !== event.status && event.status === "online"))) {
-      refetchSoon();
-      void client.invalidateQueries({ queryKey: vpsKeys.detail(event.vps_id) });
-    }
+    const isNews = !known || (known.status !== event.status && event.status === "online");
+    if (isNews) void client.invalidateQueries({ queryKey: vpsKeys.detail(event.vps_id) });
+    if (fleet && isNews) refetchSoon();
   };
 
   const socket = new LiveSocket({

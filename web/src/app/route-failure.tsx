@@ -1,6 +1,6 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect } from "react";
-import { useRevalidator, useRouteError } from "react-router";
+import { useLocation, useNavigate, useRouteError } from "react-router";
 import { ApiError, isNotFound, isUnreachable } from "@/api/problem";
 import { NotFound } from "@/app/not-found";
 import { MissingPartError } from "@/app/pages";
@@ -12,7 +12,8 @@ const RETRY_PAUSE = 5_000; // ms
 export function RouteFailure() {
   const error = useRouteError();
   const client = useQueryClient();
-  const { revalidate } = useRevalidator();
+  const location = useLocation();
+  const navigate = useNavigate();
   const away = isUnreachable(error);
 
   const retry = useCallback(() => {
@@ -29,8 +30,9 @@ export function RouteFailure() {
       return;
     }
     client.removeQueries({ predicate: ({ state }) => state.status === "error" });
-    void revalidate();
-  }, [client, error, revalidate]);
+    // Going to where one is resets the boundary, which revalidating does not.
+    void navigate(location, { replace: true });
+  }, [client, error, location, navigate]);
 
   useEffect(() => {
     if (!away) return undefined;

@@ -7,7 +7,11 @@ export function StatusDot({ status }: { status: VpsStatus }) {
   const { t } = useTranslation();
   return (
     <>
-      <i className={`${styles.dot} ${styles[status]}`} title={t(`status.${status}`)} />
+      <i
+        aria-hidden="true"
+        className={`${styles.dot} ${styles[status]}`}
+        title={t(`status.${status}`)}
+      />
       <span className="sr-only">{t(`status.${status}`)}</span>
     </>
   );

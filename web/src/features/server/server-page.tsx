@@ -14,11 +14,18 @@ export interface ServerContext {
   tools: HTMLElement | null;
 }
 
+const FACTS_POLL = 2_000; // ms
+
 export function ServerPage() {
   const { t } = useTranslation();
   const { id = "" } = useParams();
   const [tools, setTools] = useState<HTMLElement | null>(null);
-  const { data: vps } = useSuspenseQuery(vpsQuery(id));
+  const { data: vps } = useSuspenseQuery({
+    ...vpsQuery(id),
+    // An agent that has just come for the first time: its facts follow in a moment.
+    refetchInterval: ({ state: { data } }) =>
+      data && !data.facts && data.status !== "pending" ? FACTS_POLL : false,
+  });
   const title = (
     <span className={styles.title}>
       <Link to="/">{t("fleet.title")}</Link>
