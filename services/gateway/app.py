@@ -10,6 +10,7 @@ from services.gateway.guard import Authentication, check_route
 from services.gateway.runtime import Runtime
 from services.gateway.servers import ServerController
 from services.gateway.sessions import SessionController
+from services.gateway.traffic import TrafficController
 
 API = "/api/v1"
 MAX_BODY = 1024 * 1024  # bytes
@@ -30,6 +31,7 @@ def create_app(runtime: Runtime | None) -> Litestar:
             sockets.TicketController,
             history.historical,
             gaps.gaps,
+            TrafficController,
             install.bootstrap,
             document.page,
             sockets.fleet_realtime,

@@ -225,8 +225,15 @@ class Bootstrap(Struct):
     ca_certificate: Annotated[str, Meta(description="PEM")]
 
 
+Column = list[float | None] | UnsetType
+
+
 class History(Struct):
-    """Columns of equal length; empty buckets are absent."""
+    """Columns of equal length; empty buckets are absent.
+
+    Averages, and the largest of a total or counter. Of points of a minute or more, `p95` is of the
+    minutes' averages; of points that ten minutes or two hours go into several times, of those'.
+    """
 
     granularity: Granularity
     time: list[str]
@@ -258,6 +265,61 @@ class History(Struct):
     processes: list[float | None]
     uptime: list[float | None]
     temperature: list[float | None]
+    cpu_usage_min: Column = UNSET
+    cpu_iowait_min: Column = UNSET
+    cpu_steal_min: Column = UNSET
+    load_1_min: Column = UNSET
+    load_5_min: Column = UNSET
+    load_15_min: Column = UNSET
+    mem_usage_min: Column = UNSET
+    mem_used_min: Column = UNSET
+    mem_cached_min: Column = UNSET
+    swap_used_min: Column = UNSET
+    disk_usage_min: Column = UNSET
+    disk_used_min: Column = UNSET
+    disk_io_read_min: Column = UNSET
+    disk_io_write_min: Column = UNSET
+    disk_iops_read_min: Column = UNSET
+    disk_iops_write_min: Column = UNSET
+    net_rx_min: Column = UNSET
+    net_tx_min: Column = UNSET
+    tcp_connections_min: Column = UNSET
+    udp_connections_min: Column = UNSET
+    processes_min: Column = UNSET
+    temperature_min: Column = UNSET
+    cpu_usage_max: Column = UNSET
+    cpu_iowait_max: Column = UNSET
+    cpu_steal_max: Column = UNSET
+    load_1_max: Column = UNSET
+    load_5_max: Column = UNSET
+    load_15_max: Column = UNSET
+    mem_usage_max: Column = UNSET
+    mem_used_max: Column = UNSET
+    mem_cached_max: Column = UNSET
+    swap_used_max: Column = UNSET
+    disk_usage_max: Column = UNSET
+    disk_used_max: Column = UNSET
+    disk_io_read_max: Column = UNSET
+    disk_io_write_max: Column = UNSET
+    disk_iops_read_max: Column = UNSET
+    disk_iops_write_max: Column = UNSET
+    net_rx_max: Column = UNSET
+    net_tx_max: Column = UNSET
+    tcp_connections_max: Column = UNSET
+    udp_connections_max: Column = UNSET
+    processes_max: Column = UNSET
+    temperature_max: Column = UNSET
+    cpu_usage_p95: Column = UNSET
+    cpu_iowait_p95: Column = UNSET
+    cpu_steal_p95: Column = UNSET
+    load_1_p95: Column = UNSET
+    mem_usage_p95: Column = UNSET
+    disk_io_read_p95: Column = UNSET
+    disk_io_write_p95: Column = UNSET
+    disk_iops_read_p95: Column = UNSET
+    disk_iops_write_p95: Column = UNSET
+    net_rx_p95: Column = UNSET
+    net_tx_p95: Column = UNSET
 
 
 class Gap(Struct):

@@ -20,7 +20,17 @@ from services.ingest.store import rollup as store
 from services.kit import bus, database, subjects
 from services.kit.errors import TransientError
 from services.kit.health import Health
-from services.kit.tiers import COARSE, MINUTE, RAW, RAW_TABLE, TRAFFIC, TWO_HOURS, Tier, floor
+from services.kit.tiers import (
+    COARSE,
+    MINUTE,
+    RAW,
+    RAW_TABLE,
+    TRAFFIC,
+    TWO_HOURS,
+    State,
+    Tier,
+    floor,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +100,7 @@ class Rollup:
         self._tidied = now
         return False
 
-    def _report(self, states: dict[str, store.State], now: datetime) -> None:
+    def _report(self, states: dict[str, State], now: datetime) -> None:
         behind = {
             tier: (now - state.rolled_until).total_seconds() for tier, state in states.items()
         }
@@ -187,7 +197,7 @@ async def _late_minutes(connection: database.Connection) -> bool:
 
 
 def split(
-    marks: list[store.Mark], states: dict[str, store.State]
+    marks: list[store.Mark], states: dict[str, State]
 ) -> tuple[list[store.Mark], list[store.Mark]]:
     """Minutes to make again from all samples, and minutes of which only what came late is there.
 

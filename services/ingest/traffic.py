@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from services.ingest.store import traffic as store
-from services.ingest.store.rollup import Mark, State
+from services.ingest.store.rollup import Mark
 from services.kit import database
-from services.kit.tiers import TRAFFIC, floor
+from services.kit.tiers import TRAFFIC, State, floor
 
 
 async def roll(connection: database.Connection, *, since: datetime, until: datetime) -> int:

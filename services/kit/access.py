@@ -18,6 +18,9 @@ class Action(StrEnum):
     VPS_UPDATE = "vps.update"
     VPS_DELETE = "vps.delete"
     VPS_ENROL = "vps.enrol"
+    TRAFFIC_READ = "traffic.read"
+    TRAFFIC_UPDATE = "traffic.update"
+    TRAFFIC_CORRECT = "traffic.correct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,10 @@ class Actor:
 # A member acts on what it owns, and may do these, which touch nobody's.
 _MEMBER_WITHOUT_OBJECT = frozenset({Action.ACCOUNT_READ, Action.FLEET_READ, Action.VPS_CREATE})
 _MEMBER_ON_OWN = frozenset(
-    {Action.VPS_READ, Action.VPS_UPDATE, Action.VPS_DELETE, Action.VPS_ENROL}
+    {
+        *(Action.VPS_READ, Action.VPS_UPDATE, Action.VPS_DELETE, Action.VPS_ENROL),
+        *(Action.TRAFFIC_READ, Action.TRAFFIC_UPDATE, Action.TRAFFIC_CORRECT),
+    }
 )
 
 

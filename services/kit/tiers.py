@@ -44,6 +44,14 @@ class Tier:
     step: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """A row of `rollup_state`."""
+
+    rolled_until: datetime
+    complete_from: datetime
+
+
 RAW = "raw"
 RAW_TABLE = "performance_metrics"
 MINUTE = Tier("1m", "performance_1m", timedelta(minutes=1), timedelta(minutes=15))
@@ -73,3 +81,9 @@ def column(metric: str, aggregate: Aggregate) -> str:
 def floor(time: datetime, width: timedelta) -> datetime:
     """The start of the bucket that `time` is in; buckets are counted from the epoch."""
     return time - (time - EPOCH) % width
+
+
+def tier_of(width: timedelta) -> Tier | None:
+    """The coarsest tier that points of that width can be made from; None for the samples."""
+    fitting = [tier for tier in TIERS if tier.width <= width]
+    return fitting[-1] if fitting else None

@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
+
+from services.kit.tiers import RAW_TABLE, TIERS, TRAFFIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,11 @@ async def delete(connection: AsyncConnection, *, vps_id: UUID) -> None:
         parameters,
     )
     await connection.execute("DELETE FROM vps WHERE id = %(id)s", parameters)
-    await connection.execute("DELETE FROM performance_metrics WHERE vps_id = %(id)s", parameters)
+    for table in (RAW_TABLE, *(tier.table for tier in (*TIERS, TRAFFIC))):
+        await connection.execute(
+            sql.SQL("DELETE FROM {} WHERE vps_id = %(id)s").format(sql.Identifier(table)),
+            parameters,
+        )
 
 
 async def put_token(

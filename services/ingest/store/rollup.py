@@ -19,6 +19,7 @@ from services.kit.tiers import (
     SPIKY,
     TOTALS,
     Aggregate,
+    State,
     Tier,
     column,
     has,
@@ -30,12 +31,6 @@ LEAD = 0x726F6C6C
 SEAL = 0x7365616C
 
 Mark = tuple[UUID, datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    rolled_until: datetime
-    complete_from: datetime
 
 
 async def lead(connection: AsyncConnection, *, seconds: int) -> bool:

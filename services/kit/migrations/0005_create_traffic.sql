@@ -141,9 +141,10 @@ LANGUAGE sql STABLE AS $$
     FROM vps_monthly_traffic t
     CROSS JOIN LATERAL (
         SELECT sum(f.rx + f.step_rx) AS rx, sum(f.tx + f.step_tx) AS tx,
-            sum(extract(epoch FROM f.last_at - f.first_at + coalesce(least(
-                f.first_at - greatest(f.since_at, t.starts_at), interval '5 minutes'
-            ), '0')))::float8 AS covered
+            sum(extract(epoch FROM f.last_at - f.first_at + CASE WHEN f.since_at IS NULL
+                THEN interval '0'
+                ELSE least(f.first_at - greatest(f.since_at, t.starts_at), interval '5 minutes')
+            END))::float8 AS covered
         FROM traffic_facts f
         WHERE f.vps_id = t.vps_id AND f.time < until_
             AND f.time >= CASE WHEN t.outdated THEN t.starts_at ELSE t.counted_until END

@@ -1,0 +1,162 @@
+"""The traffic ledger. Functions never commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, scalar_row
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    reset_day: int = 1
+    time_zone: str = "UTC"
+    counted: str = "both"
+    allowance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    month: date
+    starts_at: datetime
+    ends_at: datetime
+    counted_until: datetime
+    total_rx: int
+    total_tx: int
+    covered_seconds: float
+    rx_p95: float | None
+    tx_p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    id: UUID
+    month: date
+    rx: int
+    tx: int
+    reason: str
+    author: str
+    created_at: datetime
+
+
+async def settings(connection: AsyncConnection, *, vps_id: UUID) -> Settings:
+    async with connection.cursor(row_factory=class_row(Settings)) as cursor:
+        await cursor.execute(
+            "SELECT reset_day, time_zone, counted, allowance FROM traffic_settings"
+            " WHERE vps_id = %s",
+            [vps_id],
+        )
+        return await cursor.fetchone() or Settings()
+
+
+async def knows_zone(connection: AsyncConnection, *, name: str) -> bool:
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = %s)", [name]
+        )
+        return bool(await cursor.fetchone())
+
+
+async def put_settings(connection: AsyncConnection, *, vps_id: UUID, wanted: Settings) -> None:
+    await connection.execute(
+        "INSERT INTO traffic_settings (vps_id, reset_day, time_zone, counted, allowance)"
+        " VALUES (%(vps_id)s, %(reset_day)s, %(time_zone)s, %(counted)s, %(allowance)s)"
+        " ON CONFLICT (vps_id) DO UPDATE SET reset_day = excluded.reset_day,"
+        " time_zone = excluded.time_zone, counted = excluded.counted,"
+        " allowance = excluded.allowance",
+        {
+            "vps_id": vps_id,
+            "reset_day": wanted.reset_day,
+            "time_zone": wanted.time_zone,
+            "counted": wanted.counted,
+            "allowance": wanted.allowance,
+        },
+    )
+
+
+async def divide_anew(connection: AsyncConnection, *, vps_id: UUID) -> None:
+    """Periods by the server's settings, of all time that facts are kept of; they start uncounted."""
+    await connection.execute(
+        "DELETE FROM vps_monthly_traffic WHERE vps_id = %(vps_id)s AND starts_at >="
+        " (SELECT complete_from FROM rollup_state WHERE tier = 'traffic')",
+        {"vps_id": vps_id},
+    )
+    await connection.execute(
+        "INSERT INTO vps_monthly_traffic (vps_id, month, starts_at, ends_at, counted_until)"
+        " SELECT DISTINCT s.vps_id, p.month, p.starts_at, p.ends_at, p.starts_at"
+        " FROM traffic_settings s CROSS JOIN LATERAL ("
+        "SELECT min(time) AS first, max(time) AS last FROM traffic_facts f"
+        " WHERE f.vps_id = s.vps_id) f"
+        # No period is shorter than the steps.
+        " CROSS JOIN LATERAL generate_series("
+        "f.first, f.last + interval '27 days', interval '27 days') AS g"
+        " CROSS JOIN LATERAL traffic_period(least(g, f.last), s.reset_day, s.time_zone) AS p"
+        " WHERE s.vps_id = %(vps_id)s ON CONFLICT (vps_id, month) DO NOTHING",
+        {"vps_id": vps_id},
+    )
+
+
+async def periods(connection: AsyncConnection, *, vps_id: UUID, limit: int) -> list[Period]:
+    """Newest first, with all that is known of them by now."""
+    p95 = (
+        "CASE WHEN t.outdated OR t.{0} IS NULL THEN"
+        " (SELECT q.{1} FROM traffic_p95(t.vps_id, t.starts_at, t.ends_at) q) ELSE t.{0} END AS {0}"
+    )
+    async with connection.cursor(row_factory=class_row(Period)) as cursor:
+        await cursor.execute(
+            "SELECT t.month, t.starts_at, t.ends_at, c.until AS counted_until,"
+            " c.rx AS total_rx, c.tx AS total_tx, c.covered AS covered_seconds,"
+            f" {p95.format('rx_p95', 'rx')}, {p95.format('tx_p95', 'tx')}"
+            " FROM vps_monthly_traffic t JOIN rollup_state r ON r.tier = 'traffic'"
+            " CROSS JOIN LATERAL traffic_counted(t.vps_id, t.month,"
+            " least(t.ends_at, greatest(t.counted_until, r.rolled_until))) AS c"
+            " WHERE t.vps_id = %(vps_id)s ORDER BY t.starts_at DESC LIMIT %(limit)s",
+            {"vps_id": vps_id, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def corrections(
+    connection: AsyncConnection, *, vps_id: UUID, months: Sequence[date]
+) -> list[Correction]:
+    """Oldest first."""
+    async with connection.cursor(row_factory=class_row(Correction)) as cursor:
+        await cursor.execute(
+            "SELECT id, month, rx, tx, reason, author, created_at FROM traffic_corrections"
+            " WHERE vps_id = %(vps_id)s AND month = ANY (%(months)s) ORDER BY created_at, id",
+            {"vps_id": vps_id, "months": list(months)},
+        )
+        return await cursor.fetchall()
+
+
+async def correct(
+    connection: AsyncConnection,
+    *,
+    vps_id: UUID,
+    month: date,
+    rx: int,
+    tx: int,
+    reason: str,
+    author_id: UUID,
+    author: str,
+) -> Correction | None:
+    """An entry by hand; None where there is no such period."""
+    async with connection.cursor(row_factory=class_row(Correction)) as cursor:
+        await cursor.execute(
+            "INSERT INTO traffic_corrections (vps_id, month, rx, tx, reason, author_id, author)"
+            " SELECT vps_id, month, %(rx)s, %(tx)s, %(reason)s, %(author_id)s, %(author)s"
+            " FROM vps_monthly_traffic WHERE vps_id = %(vps_id)s AND month = %(month)s"
+            " RETURNING id, month, rx, tx, reason, author, created_at",
+            {
+                "vps_id": vps_id,
+                "month": month,
+                "rx": rx,
+                "tx": tx,
+                "reason": reason,
+                "author_id": author_id,
+                "author": author,
+            },
+        )
+        return await cursor.fetchone()

@@ -1,0 +1,229 @@
+"""History reads each moment once, from wherever it is kept, in at most a thousand points."""
+
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from services.gateway.history import MAX_POINTS, WIDTHS, choose, plan
+from services.gateway.store import history as store
+from services.kit import database
+from services.kit.tiers import (
+    EPOCH,
+    GAUGES,
+    MINUTE,
+    RAW,
+    SPIKY,
+    TEN_MINUTES,
+    TIERS,
+    TWO_HOURS,
+    Aggregate,
+    State,
+    column,
+    floor,
+)
+from tests.fixtures.rolling import Rig, ago, percentile, rig, sample
+from tests.fixtures.world import World
+
+NOW = datetime.now(UTC)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def rolling(database_url: str) -> AsyncIterator[Rig]:
+    async with rig(database_url) as made:
+        yield made
+
+
+def measured(vps_id: UUID, start: datetime, until: datetime) -> list[dict[str, Any]]:
+    dice = random.Random(5)
+    rows = []
+    at = start
+    while at < until:
+        rows.append(
+            sample(
+                vps_id,
+                at,
+                cpu_usage=dice.uniform(0, 100),
+                mem_used=dice.randrange(10**9),
+                mem_total=10**9,
+                net_rx_total=int((at - start).total_seconds()) * 1000,
+            )
+        )
+        at += timedelta(seconds=30)
+    return rows
+
+
+async def asked(
+    rolling: Rig, vps_id: UUID, start: datetime, end: datetime, width: timedelta
+) -> dict[datetime, dict[str, Any]]:
+    async with database.transaction(rolling.pool) as connection:
+        await store.freeze(connection)
+        states = await store.states(connection)
+        rows = await store.buckets(
+            connection,
+            vps_id=vps_id,
+            parts=plan(start, end, width, states),
+            width=width,
+            aggregates=list(Aggregate),
+            limit=MAX_POINTS,
+        )
+    names = store.columns(list(Aggregate))
+    return {time: dict(zip(names, values, strict=True)) for time, *values in rows}
+
+
+def by_hand(
+    samples: Sequence[dict[str, Any]], start: datetime, end: datetime, width: timedelta
+) -> dict[datetime, list[dict[str, Any]]]:
+    found: dict[datetime, list[dict[str, Any]]] = defaultdict(list)
+    for row in samples:
+        if start <= row["time"] < end:
+            found[floor(row["time"], width)].append(row)
+    return found
+
+
+@pytest.mark.parametrize("name", ["30s", "1m", "5m", "10m", "1h", "2h", "6h"])
+@pytest.mark.parametrize("rolled", ["not at all", "minutes", "all"])
+async def test_the_seam_has_no_hole_and_counts_nothing_twice(
+    rolling: Rig, name: Any, rolled: str
+) -> None:
+    (vps_id,) = await rolling.vps()
+    width = WIDTHS[name]
+    start = ago(NOW, hours=9)
+    samples = measured(vps_id, start, NOW)
+    await rolling.store(samples)
+    if rolled != "not at all":
+        await rolling.rollup.catch_up()
+    if rolled == "minutes":
+        await rolling.sql(
+            "UPDATE rollup_state SET rolled_until = %(seven)s WHERE tier = '10m'",
+            seven=start + timedelta(hours=2, minutes=70),
+        )
+        await rolling.sql("UPDATE rollup_state SET rolled_until = 'epoch' WHERE tier = '2h'")
+    end = NOW + timedelta(seconds=1)
+    found = await asked(rolling, vps_id, start, end, width)
+    expected = by_hand(samples, start, end, width)
+    assert found.keys() == expected.keys()
+    for time, rows in expected.items():
+        cpu = [row["cpu_usage"] for row in rows]
+        answer = found[time]
+        assert answer["cpu_usage"] == pytest.approx(sum(cpu) / len(cpu), rel=1e-5)
+        assert answer["cpu_usage_min"] == pytest.approx(min(cpu), rel=1e-5)
+        assert answer["cpu_usage_max"] == pytest.approx(max(cpu), rel=1e-5)
+        assert min(cpu) - 1e-3 <= answer["cpu_usage_p95"] <= max(cpu) + 1e-3
+        used = [row["mem_used"] for row in rows]
+        assert answer["mem_used"] == pytest.approx(sum(used) / len(used), rel=1e-5)
+        assert answer["net_rx_total"] == max(row["net_rx_total"] for row in rows)
+        assert answer["mem_total"] == 1e9
+        assert answer["swap_used"] is None
+
+
+async def test_a_percentile_is_of_the_minutes_averages(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    start = ago(NOW, hours=9)
+    samples = measured(vps_id, start, start + timedelta(hours=4))
+    await rolling.store(samples)
+    await rolling.rollup.catch_up()
+    for name in ("5m", "10m", "2h"):
+        found = await asked(rolling, vps_id, start, start + timedelta(hours=4), WIDTHS[name])
+        for time, rows in by_hand(samples, start, NOW, WIDTHS[name]).items():
+            minutes = by_hand(rows, start, NOW, MINUTE.width).values()
+            averages = [sum(row["cpu_usage"] for row in part) / len(part) for part in minutes]
+            assert found[time]["cpu_usage_p95"] == pytest.approx(percentile(averages), rel=1e-5)
+
+
+def states(**complete_from: datetime) -> dict[str, State]:
+    rolled = floor(NOW, MINUTE.width)
+    return {
+        name: State(floor(rolled, width), complete_from.get(f"at_{name}", EPOCH))
+        for name, width in [(RAW, MINUTE.width), *((tier.name, tier.width) for tier in TIERS)]
+    }
+
+
+def test_no_window_has_more_than_a_thousand_points() -> None:
+    dice = random.Random(6)
+    kept = states(
+        at_raw=NOW - timedelta(hours=50),
+        at_1m=NOW - timedelta(days=30),
+        at_10m=NOW - timedelta(days=180),
+    )
+    for _ in range(5_000):
+        span = timedelta(seconds=10 ** dice.uniform(-1, 8.7))
+        end = NOW - timedelta(seconds=dice.choice([0, 10 ** dice.uniform(0, 8)]))
+        start = end - span
+        width = WIDTHS[choose("auto", start, end, kept)]
+        parts = plan(start, end, width, kept)
+        first = floor(min(part.since for part in parts), width)
+        assert -((first - end) // width) <= MAX_POINTS
+        assert parts[-1].until == end
+        assert [part.until for part in parts[:-1]] == [part.since for part in parts[1:]]
+        read = sum(
+            (part.until - part.since)
+            / (timedelta(seconds=1) if part.tier is None else part.tier.width)
+            for part in parts
+        )
+        assert read <= 90_000
+        if span < timedelta(minutes=15) and start > NOW - timedelta(hours=48):
+            assert width == timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "span", "granularity"),
+    [
+        (timedelta(hours=1), timedelta(hours=1), "5s"),
+        (timedelta(hours=70), timedelta(hours=1), "1m"),
+        (timedelta(days=7), timedelta(days=7), "30m"),
+        (timedelta(days=40), timedelta(hours=1), "10m"),
+        (timedelta(days=300), timedelta(hours=1), "2h"),
+        (timedelta(days=365), timedelta(days=365), "12h"),
+        (timedelta(days=3_000), timedelta(hours=3), "2h"),
+        (timedelta(days=3_000), timedelta(days=3_000), "7d"),
+    ],
+)
+def test_the_finest_that_is_kept_of_the_time_is_chosen(
+    age: timedelta, span: timedelta, granularity: str
+) -> None:
+    kept = states(
+        at_raw=NOW - timedelta(hours=50),
+        at_1m=NOW - timedelta(days=30),
+        at_10m=NOW - timedelta(days=180),
+        at_2h=NOW - timedelta(days=1826),
+    )
+    assert choose("auto", NOW - age, NOW - age + span, kept) == granularity
+
+
+def test_a_window_of_ten_minutes_points_is_read_from_three_places() -> None:
+    kept = states()
+    parts = plan(NOW - timedelta(days=5), NOW, WIDTHS["10m"], kept)
+    assert [part.tier for part in parts] == [TEN_MINUTES, MINUTE, None]
+    parts = plan(NOW - timedelta(days=300), NOW - timedelta(days=1), WIDTHS["12h"], kept)
+    assert [part.tier for part in parts] == [TWO_HOURS]
+
+
+async def test_columns_are_added_when_asked_for(world: World) -> None:
+    user = await world.user("member")
+    vps_id = (await user.post("/vps", json={"name": "h"})).json()["id"]
+    await world.sql(
+        "INSERT INTO performance_metrics (time, vps_id, cpu_usage, mem_used)"
+        " SELECT now() - n * interval '1 minute', %(id)s, n, n FROM generate_series(1, 30) n",
+        id=vps_id,
+    )
+    path = f"/vps/{vps_id}/metrics/historical"
+    plain = (await user.get(path)).json()
+    assert not [name for name in plain if name.endswith(("_min", "_max", "_p95"))]
+    asked = {"aggregates": "max,p95", "granularity": "2h"}
+    more = (await user.get(path, params=asked)).json()
+    assert {name for name in more if name.endswith("_max")} == {
+        column(name, Aggregate.MAX) for name in GAUGES
+    }
+    assert {name for name in more if name.endswith("_p95")} == {
+        column(name, Aggregate.P95) for name in SPIKY
+    }
+    assert not [name for name in more if name.endswith("_min")]
+    assert max(more["cpu_usage_max"]) == 30
+    refused = await user.get(path, params={"aggregates": "median"})
+    assert refused.status_code in {400, 422}

@@ -1,0 +1,253 @@
+"""Samples rolled up: what the tiers hold equals what the samples say, whatever came when."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from services.ingest import compression
+from services.ingest.rollup import StandbyError
+from services.ingest.store import rollup as store
+from services.kit import database
+from services.kit.errors import TransientError
+from services.kit.tiers import COARSE, COUNTERS, GAUGES, MINUTE, TIERS, TOTALS
+from tests.fixtures.rolling import Rig, ago, difference, put, rig, rolled, sample
+
+NOW = datetime.now(UTC)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def rolling(database_url: str) -> AsyncIterator[Rig]:
+    async with rig(database_url) as made:
+        yield made
+
+
+def measured(
+    vps_id: UUID, start: datetime, span: timedelta, *, every: float = 20, seed: int = 1
+) -> list[dict[str, Any]]:
+    """Whole samples; every metric moves."""
+    dice = random.Random(f"{vps_id}{seed}")
+    rows = []
+    for number in range(int(span.total_seconds() // every)):
+        time = start + timedelta(seconds=number * every + dice.uniform(0, 0.9))
+        values = {name: dice.uniform(0, 100) for name in GAUGES}
+        whole = {name: int(values[name] * 1e6) for name in ("mem_used", "mem_cached", "swap_used")}
+        whole |= {"disk_used": int(values["disk_used"] * 1e9)}
+        whole |= {n: int(values[n]) for n in ("tcp_connections", "udp_connections", "processes")}
+        whole |= dict.fromkeys(TOTALS, 1000000000)
+        whole |= dict.fromkeys(COUNTERS, 1000 * number)
+        rows.append(sample(vps_id, time, **values | whole))
+    return rows
+
+
+async def wrong(rolling: Rig, samples: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """By tier, what differs from the samples."""
+    found = {
+        tier.name: difference(await rolling.table(tier.table), rolled(samples, tier))
+        for tier in TIERS
+    }
+    return {name: what for name, what in found.items() if what}
+
+
+async def contents(rolling: Rig) -> list[Any]:
+    tables = [await rolling.table(tier.table) for tier in TIERS]
+    months = await rolling.sql("SELECT * FROM vps_monthly_traffic ORDER BY vps_id, month")
+    return [*tables, await rolling.table("traffic_facts"), months]
+
+
+async def test_columns_of_the_tiers_are_those_of_the_table_of_metrics(rolling: Rig) -> None:
+    for tier in TIERS:
+        found = await rolling.sql(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = %(name)s",
+            name=tier.table,
+        )
+        assert {name for (name,) in found} == {"vps_id", "time", *store.columns(tier)}
+
+
+async def test_every_tier_says_what_the_samples_say_in_whatever_order_they_come(
+    rolling: Rig,
+) -> None:
+    first, second = await rolling.vps(2)
+    start = ago(NOW, hours=6)
+    samples = measured(first, start, timedelta(hours=5))
+    samples += measured(second, start, timedelta(hours=5), every=7)
+    samples = [row for row in samples if not 30 < (row["time"] - start).total_seconds() / 60 < 95]
+    for row in samples:
+        if row["vps_id"] == second:
+            row.update(swap_used=None, temperature=None)
+    shuffled = list(samples)
+    random.Random(2).shuffle(shuffled)
+    for part in range(5):
+        await rolling.store(shuffled[part::5])
+        await rolling.rollup.catch_up()
+    assert await wrong(rolling, samples) == {}
+
+
+async def test_a_second_delivery_and_a_second_run_change_nothing(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, ago(NOW, hours=4), timedelta(hours=3))
+    await rolling.store(samples)
+    await rolling.rollup.catch_up()
+    before = await contents(rolling)
+    assert await rolling.store(samples) == 0
+    await rolling.rollup.catch_up()
+    assert await contents(rolling) == before
+    assert await wrong(rolling, samples) == {}
+
+
+async def test_late_samples_correct_every_tier(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, ago(NOW, hours=26), timedelta(hours=25))
+    late = [row for row in samples if 3 <= (row["time"] - samples[0]["time"]).seconds // 3600 < 9]
+    late += samples[::7]
+    on_time = [row for row in samples if row not in late]
+    await rolling.store(on_time)
+    await rolling.rollup.catch_up()
+    assert await wrong(rolling, on_time) == {}
+    await rolling.store(late)
+    await rolling.rollup.catch_up()
+    assert await wrong(rolling, samples) == {}
+
+
+async def test_what_comes_after_the_samples_are_gone_is_added_once(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, ago(NOW, days=5), timedelta(hours=4))
+    # Whole minutes, parts of minutes, and minutes of which nothing was there.
+    late = [row for n, row in enumerate(samples) if n % 5 == 0 or 60 < n < 200]
+    on_time = [row for row in samples if row not in late]
+    await rolling.store([*on_time, *measured(vps_id, ago(NOW, hours=3), timedelta(minutes=1))])
+    dropping = rolling.keeping(keep_raw_hours=48)
+    await dropping.catch_up()
+    assert await rolling.sql(
+        "SELECT count(*) FROM performance_metrics WHERE time < now() - interval '4 days'"
+    ) == [(0,)]
+
+    for part in (late[::2], [*on_time, *late[::2]], late[1::2]):
+        await rolling.store(part)
+        await dropping.catch_up()
+    recent = measured(vps_id, ago(NOW, hours=3), timedelta(minutes=1))
+    assert await wrong(rolling, [*samples, *recent]) == {}
+
+    before = await contents(rolling)
+    again = rolling.keeping(keep_raw_hours=48)
+    await again.catch_up()  # drops what came late
+    assert await rolling.store(samples) == len(samples)
+    await again.catch_up()
+    assert await contents(rolling) == before
+
+
+async def test_what_comes_after_the_minutes_are_gone_changes_nothing(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, ago(NOW, days=20), timedelta(hours=4))
+    await rolling.store(samples[::2])
+    dropping = rolling.keeping(keep_raw_hours=48, keep_1m_days=8)
+    await dropping.catch_up()
+    assert await rolling.table(MINUTE.table) == []
+    before = [await rolling.table(tier.table) for tier in COARSE]
+    await rolling.store(samples)
+    await dropping.catch_up()
+    assert [await rolling.table(tier.table) for tier in COARSE] == before
+    assert await rolling.sql("SELECT * FROM late_minutes") == []
+
+
+async def test_a_long_stop_is_caught_up_with_step_by_step(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, ago(NOW, days=9), timedelta(hours=3))
+    samples += measured(vps_id, ago(NOW, days=3), timedelta(hours=3))
+    await rolling.store(samples)
+    rounds = 0
+    while await rolling.rollup.round():
+        rounds += 1
+    assert rounds > 1
+    assert await wrong(rolling, samples) == {}
+
+
+async def test_two_instances_take_turns(rolling: Rig) -> None:
+    vps = await rolling.vps(3)
+    samples = [r for v in vps for r in measured(v, ago(NOW, hours=10), timedelta(hours=9))]
+    await rolling.store(samples[::2])
+    turns = {"taken": 0, "stood by": 0}
+
+    async def work() -> None:
+        instance = rolling.keeping()
+        idle = 0
+        while idle < 3:
+            try:
+                idle = 0 if await instance.round() else idle + 1
+                turns["taken"] += 1
+            except StandbyError:
+                turns["stood by"] += 1
+                await asyncio.sleep(0.001)
+
+    await asyncio.gather(work(), work(), rolling.store(samples[1::2]))
+    assert turns["stood by"] > 0
+    assert await wrong(rolling, samples) == {}
+
+
+async def test_a_sample_that_is_being_stored_while_its_minute_is_rolled_is_not_missed(
+    rolling: Rig,
+) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, ago(NOW, hours=3), timedelta(minutes=10))
+    await rolling.store(samples[1:])
+    async with database.transaction(rolling.pool) as connection:
+        await put(connection, samples[:1])
+        # It cannot say that it has looked so far while somebody may store what it has not seen.
+        with pytest.raises(TransientError):
+            await rolling.rollup.catch_up()
+    await rolling.rollup.catch_up()
+    assert await wrong(rolling, samples) == {}
+
+
+async def test_chunks_are_kept_until_all_is_made_from_them(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, ago(NOW, days=5), timedelta(hours=1))
+    await rolling.store(samples)
+    dropping = rolling.keeping(keep_raw_hours=48)
+    await dropping._step(dropping._tidy)
+    assert len(await rolling.table("performance_metrics")) == len(samples)
+    await rolling.keeping(keep_raw_hours=48).catch_up()
+    late = measured(vps_id, ago(NOW, days=5) + timedelta(hours=1), timedelta(hours=1), seed=2)
+    await rolling.store(late)
+    dropping = rolling.keeping(keep_raw_hours=48)
+    await dropping._step(dropping._tidy)
+    assert len(await rolling.table("performance_metrics")) == len(late)
+    await dropping.catch_up()
+    assert await wrong(rolling, [*samples, *late]) == {}
+
+
+async def test_each_tier_is_kept_as_long_as_is_said(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    for days in (120, 40, 20, 3):
+        await rolling.store(measured(vps_id, ago(NOW, days=days, hours=3), timedelta(hours=2)))
+    dropping = rolling.keeping(keep_raw_hours=48, keep_1m_days=30, keep_10m_days=90)
+    await dropping.catch_up()
+    days_left = {
+        tier.name: {(NOW - row["time"]).days for row in await rolling.table(tier.table)}
+        for tier in TIERS
+    }
+    assert days_left == {"1m": {20, 3}, "10m": {40, 20, 3}, "2h": {120, 40, 20, 3}}
+    assert await rolling.table("performance_metrics") == []
+
+
+async def test_a_removed_server_leaves_nothing_to_roll_up(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    await rolling.store(measured(vps_id, ago(NOW, hours=3), timedelta(hours=1)))
+    await rolling.sql("DELETE FROM vps")
+    await rolling.rollup.catch_up()
+    assert [await rolling.table(tier.table) for tier in TIERS] == [[], [], []]
+
+
+async def test_compression_is_left_off_in_the_apache_edition(rolling: Rig) -> None:
+    async with database.transaction(rolling.pool) as connection:
+        assert not await compression.is_offered(connection)
+        assert await compression.switch_on(connection) == []
+        for table in compression.AFTER:
+            told = [statement.as_string(connection) for statement in compression.statements(table)]
+            assert f'ALTER TABLE "{table}"' in told[0]
+            assert f"add_compression_policy('{table}'" in told[1]
