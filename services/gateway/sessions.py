@@ -53,27 +53,28 @@ class SessionController(Controller):
         """Answers an access token, and sets the cookie that `refresh` needs."""
         username = data.username.strip().lower()
         address = request.client.host if request.client else ""
+        pair = f"pair:{username}@{address}"
         limits = {
-            f"pair:{username}@{address}": PAIR_LIMIT,
+            pair: PAIR_LIMIT,
             f"address:{address}": ADDRESS_LIMIT,
             f"name:{username}": NAME_LIMIT,
         }
         async with database.transaction(runtime.pool) as connection:
-            known = await accounts.failures(connection, keys=list(limits))
+            attempts = await accounts.count_attempt(
+                connection, keys=list(limits), window=FAILURE_WINDOW
+            )
             user = await accounts.user_by_name(connection, username=username)
-        waits = [left for key, (count, left) in known.items() if count >= limits[key]]
+        waits = [left for key, (count, left) in attempts.items() if count > limits[key]]
         if waits:
             audit.warning("login_throttled", peer=address)
             raise errors.throttled(int(max(waits)) + 1)
         good = await password_matches(data.password, None if user is None else user.password_hash)
         if user is None or not good or not user.enabled:
-            async with database.transaction(runtime.pool) as connection:
-                await accounts.count_failure(connection, keys=list(limits), window=FAILURE_WINDOW)
             audit.warning("login_refused", peer=address)
             raise errors.unauthenticated("The user name or the password is wrong.")
         secret = new_secret()
         async with database.transaction(runtime.pool) as connection:
-            await accounts.forget_failures(connection, key=f"pair:{username}@{address}")
+            await accounts.forgive_attempt(connection, keys=list(limits), wholly=pair)
             session_id = await accounts.insert_session(
                 connection,
                 user_id=user.id,

@@ -80,8 +80,10 @@ async def fleet_realtime(socket: Socket, runtime: UseRuntime) -> None:
 @websocket("/vps/{vps_id:uuid}/metrics/realtime", opt={PUBLIC: True})
 async def vps_realtime(socket: Socket, vps_id: FromPath[UUID], runtime: UseRuntime) -> None:
     wanted = str(vps_id)
-    server = runtime.live.servers.get(wanted)
-    owner_id = None if server is None else server.owner_id
+    # Not from memory: this instance may not have heard of a new server yet.
+    async with database.transaction(runtime.pool) as connection:
+        vps = await fleet.get(connection, vps_id=vps_id)
+    owner_id = None if vps is None else vps.user_id
     claims, actor = await _admit(
         socket, runtime, f"vps/{wanted}/metrics/realtime", Action.VPS_READ, owner_id
     )

@@ -41,9 +41,14 @@ def routes() -> list[tuple[str, str, dict[str, Any]]]:
 ROUTES = routes()
 GUARDED = [(method, path, opt[ACTION]) for method, path, opt in ROUTES if ACTION in opt]
 BODIES = {
-    "createVps": {"name": "made"},
     "/api/v1/vps/{vps_id:uuid}": {"name": "renamed"},
     "/api/v1/vps": {"name": "made"},
+    "/api/v1/vps/{vps_id:uuid}/traffic/settings": {"reset_day": 15},
+    "/api/v1/vps/{vps_id:uuid}/traffic/corrections": {
+        "month": "2026-03",
+        "rx": 1,
+        "reason": "counted by the vendor",
+    },
     "/api/v1/ws-tickets": {"resource": "fleet/realtime"},
 }
 
@@ -73,7 +78,7 @@ def test_every_route_has_a_rule() -> None:
 
 async def call(client: httpx.AsyncClient, method: str, path: str, vps_id: str) -> httpx.Response:
     url = path.removeprefix("/api/v1").replace("{vps_id:uuid}", vps_id)
-    body = BODIES.get(path) if method in {"POST", "PATCH"} else None
+    body = BODIES.get(path) if method in {"POST", "PATCH", "PUT"} else None
     return await client.request(method, url, json=body)
 
 

@@ -93,7 +93,7 @@ async def test_the_seam_has_no_hole_and_counts_nothing_twice(
 ) -> None:
     (vps_id,) = await rolling.vps()
     width = WIDTHS[name]
-    start = ago(NOW, hours=9)
+    start = ago(NOW, hours=5)
     samples = measured(vps_id, start, NOW)
     await rolling.store(samples)
     if rolled != "not at all":

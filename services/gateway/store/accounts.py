@@ -96,28 +96,33 @@ async def delete_session(connection: AsyncConnection, *, secret_hash: bytes) -> 
     )
 
 
-async def failures(connection: AsyncConnection, *, keys: list[str]) -> dict[str, tuple[int, float]]:
-    """Failures by key, with the seconds until they are forgotten."""
+async def count_attempt(
+    connection: AsyncConnection, *, keys: list[str], window: timedelta
+) -> dict[str, tuple[int, float]]:
+    """Attempts by key with this one, and the seconds until they are forgotten.
+
+    Counted before the password is looked at, so that many at once do not pass together.
+    """
+    await connection.execute("DELETE FROM login_failures WHERE expires_at < now()")
     cursor = await connection.execute(
-        "SELECT key, failures, extract(epoch FROM expires_at - now())::float8 FROM login_failures"
-        " WHERE key = ANY(%(keys)s) AND expires_at > now()",
-        {"keys": keys},
+        "INSERT INTO login_failures AS f (key, failures, expires_at)"
+        " SELECT key, 1, now() + %(window)s FROM unnest(%(keys)s::text[]) AS key ORDER BY key"
+        " ON CONFLICT (key) DO UPDATE SET failures = f.failures + 1"
+        " RETURNING key, failures, extract(epoch FROM expires_at - now())::float8",
+        {"keys": keys, "window": window},
     )
     return {key: (count, left) for key, count, left in await cursor.fetchall()}
 
 
-async def count_failure(connection: AsyncConnection, *, keys: list[str], window: timedelta) -> None:
-    await connection.execute("DELETE FROM login_failures WHERE expires_at < now()")
+async def forgive_attempt(connection: AsyncConnection, *, keys: list[str], wholly: str) -> None:
+    """After the right password: this attempt was no failure, and `wholly` starts anew."""
     await connection.execute(
-        "INSERT INTO login_failures AS f (key, failures, expires_at)"
-        " SELECT key, 1, now() + %(window)s FROM unnest(%(keys)s::text[]) AS key ORDER BY key"
-        " ON CONFLICT (key) DO UPDATE SET failures = f.failures + 1",
-        {"keys": keys, "window": window},
+        "UPDATE login_failures SET failures = failures - 1"
+        " WHERE key IN (SELECT key FROM login_failures WHERE key = ANY(%(keys)s)"
+        " ORDER BY key FOR UPDATE)",
+        {"keys": keys},
     )
-
-
-async def forget_failures(connection: AsyncConnection, *, key: str) -> None:
-    await connection.execute("DELETE FROM login_failures WHERE key = %(key)s", {"key": key})
+    await connection.execute("DELETE FROM login_failures WHERE key = %(key)s", {"key": wholly})
 
 
 async def insert_ticket(

@@ -11,6 +11,8 @@ from psycopg.types.json import Jsonb
 
 from services.kit.tiers import RAW_TABLE, TIERS, TRAFFIC
 
+DELETE_TIMEOUT = 300_000  # milliseconds
+
 
 @dataclass(frozen=True, slots=True)
 class Vps:
@@ -121,8 +123,9 @@ async def update(
 
 
 async def delete(connection: AsyncConnection, *, vps_id: UUID) -> None:
-    """The server and all that was measured there."""
+    """The server and all that was measured there, which can be years of rows."""
     parameters = {"id": vps_id}
+    await connection.execute(f"SET LOCAL statement_timeout = {DELETE_TIMEOUT}")
     await connection.execute(
         "DELETE FROM docker_metrics USING docker_containers c"
         " WHERE container_db_id = c.id AND c.vps_id = %(id)s",
