@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds
 MAX_MESSAGE_BYTES = 1024 * 1024
-SILENCE_LIMIT = 60.0  # seconds without a word before a stream is given up
+SILENCE_LIMIT = 50.0  # seconds without a word before a stream is given up; noticed within 80
 OUTBOUND_LIMIT = 256  # messages waiting for a slow agent
 DURABLE_LIMIT = 10_000  # sequences waiting to be told; agents send again what is never told
 STREAM_CONTEXT = b"flotilla-stream-v1\0"

@@ -1,7 +1,7 @@
 """Who gets in, and what each may touch."""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ BODIES = {
     "/api/v1/vps": {"name": "made"},
     "/api/v1/vps/{vps_id:uuid}/traffic/settings": {"reset_day": 15},
     "/api/v1/vps/{vps_id:uuid}/traffic/corrections": {
-        "month": "2026-03",
+        "month": f"{datetime.now(UTC):%Y-%m}",
         "rx": 1,
         "reason": "counted by the vendor",
     },
