@@ -12,7 +12,7 @@ STACK := $(PYTHON) deploy/local/stack.py
 export PATH := $(BIN):$(PATH)
 
 .PHONY: help setup up down status logs psql fmt lint types contracts proto openapi lock hooks \
-	test test-unit test-integration test-web test-e2e bench clean chromium database
+	test test-unit test-integration test-web test-e2e bench clean chromium database docker
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -103,7 +103,7 @@ contracts: .venv/.installed ## No breaking change of the contract; generated cod
 		buf breaking proto --against "$$scratch/landed/proto"; \
 	fi
 
-test-unit: .venv/.installed ## No network, no processes
+test-unit: .venv/.installed docker ## Parts alone; the agent's Docker collector on an engine of its own
 	pytest tests/unit
 
 test-integration: setup database ## On real NATS and TimescaleDB
@@ -122,6 +122,10 @@ bench: setup database ## Measure this machine and revision; see docs/benchmarks
 
 database: .venv/.installed
 	@$(STACK) prepare
+
+docker:
+	@{ command -v dockerd && [ -x /bin/busybox ]; } >/dev/null \
+		|| deploy/local/apt-install.sh docker.io busybox-static
 
 chromium:
 	@command -v chromium >/dev/null || deploy/local/apt-install.sh chromium

@@ -72,9 +72,9 @@ def command(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    # OpenSSL, 4 MB each that asyncio and hashlib would load and nothing here uses: gRPC
-    # brings its own, and Python has the digests.
-    for module in ("ssl", "_hashlib"):
+    # OpenSSL, 4 MB for each of the two that asyncio and hashlib would load and nothing here
+    # uses: gRPC brings its own, and Python has the digests. Nor is anything unpacked.
+    for module in ("ssl", "_hashlib", "bz2", "lzma"):
         sys.modules[module] = None  # type: ignore[assignment]  # import then raises ImportError
     # Its C core writes lines of its own form; what ends a stream is logged here.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

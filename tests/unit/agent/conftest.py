@@ -7,12 +7,13 @@ import pytest
 from nacl.signing import SigningKey
 
 from agent.config import Config, LiveConfig
-from agent.identity import Identity
+from agent.identity import Identity, StateFolder
 from agent.outbox import Outbox
 from agent.stream import Stream, Timing
 from flotilla.v1.agent_pb2 import AgentConfig, HostFacts
 from tests.unit.agent.edge import VPS_ID, Authority, Edge, soon
 from tests.unit.agent.host import Host
+from tests.unit.agent.processes import Launch, launching
 from tests.unit.agent.running import FAST, Agent, Start
 
 
@@ -72,3 +73,16 @@ async def start(edge: Edge, authority: Authority) -> AsyncIterator[Start]:
     for agent in agents:
         agent.stopping.set()
         await soon(agent.running)
+
+
+@pytest.fixture
+async def launch() -> AsyncIterator[Launch]:
+    async with launching() as launch:
+        yield launch
+
+
+@pytest.fixture
+def state(tmp_path: Path, edge: Edge, authority: Authority) -> StateFolder:
+    state = StateFolder(tmp_path)
+    state.keep_identity(Identity(VPS_ID, edge.address, authority.ca_pem, SigningKey.generate()))
+    return state

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, LiveConfig, load, merge, parse
+from agent.config import Command, Config, LiveConfig, load, merge, parse
 from agent.errors import ConfigError
 from flotilla.v1.agent_pb2 import (
     COLLECTOR_DISK,
@@ -122,3 +122,49 @@ def test_a_later_revision_takes_back_what_an_earlier_one_set() -> None:
     live.apply(AgentConfig(revision=2))
 
     assert live.current.report_interval == 7
+
+
+def test_collectors_of_the_owners_own_are_read_with_their_defaults() -> None:
+    text = b"""
+        [[collector]]
+        command = ["/usr/local/bin/queue", "--mail"]
+        [[collector]]
+        command = ["/bin/true"]
+        interval = 5
+        timeout = 0.5
+    """
+
+    assert parse(text, "file").collectors == (
+        Command(("/usr/local/bin/queue", "--mail"), 60.0, 10.0, "queue"),
+        Command(("/bin/true",), 5.0, 0.5, "true"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("collector = 1", "must be written as"),
+        ("[[collector]]\ninterval = 5", "command must be a list"),
+        ('[[collector]]\ncommand = ["true"]', "absolute path"),
+        ('[[collector]]\ncommand = ["/bin/true"]\ninterval = 0', "interval must be from 1"),
+        ('[[collector]]\ncommand = ["/bin/true"]\ntimeout = 100', "timeout must be from 0.1"),
+        ('[[collector]]\ncommand = ["/bin/true"]\nuser = "root"', "does not know user"),
+        ('[[collector]]\ncommand = ["/bin/true"]\n' * 33, "32 times"),
+        ("spool_max_mb = 0", "from 1 to"),
+        ("spool_max_days = true", "a number above 0"),
+        ('docker_socket = "docker.sock"', "absolute path"),
+    ],
+)
+def test_what_is_wrong_with_a_collector_or_the_spool_is_told(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse(text.encode(), "file")
+
+
+def test_a_collectors_arguments_stay_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    collectors = (Command(("/bin/true", "--password=canary")),)
+    live = LiveConfig(Config(collectors=collectors), AgentConfig())
+
+    live.apply(AgentConfig(revision=1))
+
+    assert "revision 1 applied" in caplog.text
+    assert "canary" not in caplog.text

@@ -1,59 +1,21 @@
-import asyncio
 import json
 import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import psutil
-import pytest
-from nacl.signing import SigningKey
 
 from agent import __version__
-from agent.identity import Identity, StateFolder
+from agent.identity import StateFolder
 from flotilla.v1.agent_pb2 import AgentConfig, BatchAck
-from tests.unit.agent.edge import VPS_ID, Authority, Edge, soon
-
-Launch = Callable[..., Awaitable[Process]]
-
-
-@pytest.fixture
-async def agent() -> AsyncIterator[Launch]:
-    """Starts agents of which none outlives its test."""
-    started: list[Process] = []
-
-    async def launch(*arguments: str) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent", *arguments, stdout=PIPE, stderr=PIPE
-        )
-        started.append(process)
-        return process
-
-    yield launch
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-            await outcome(process)
-
-
-async def outcome(process: Process) -> tuple[int, str, str]:
-    out, err = await soon(process.communicate())
-    return process.returncode or 0, out.decode(), err.decode()
-
-
-@pytest.fixture
-def state(tmp_path: Path, edge: Edge, authority: Authority) -> StateFolder:
-    state = StateFolder(tmp_path)
-    state.keep_identity(Identity(VPS_ID, edge.address, authority.ca_pem, SigningKey.generate()))
-    return state
+from tests.unit.agent.edge import Edge
+from tests.unit.agent.processes import Launch, outcome
 
 
 async def test_once_prints_facts_and_a_snapshot_with_rates_and_needs_no_enrolment(
-    agent: Launch, tmp_path: Path
+    launch: Launch, tmp_path: Path
 ) -> None:
-    code, out, _ = await outcome(await agent("--once", "--state", str(tmp_path / "none")))
+    code, out, _ = await outcome(await launch("--once", "--state", str(tmp_path / "none")))
 
     assert code == 0
     report = json.loads(out)
@@ -62,33 +24,33 @@ async def test_once_prints_facts_and_a_snapshot_with_rates_and_needs_no_enrolmen
     assert report["snapshot"]["network_receive_bytes_per_second"] >= 0
 
 
-async def test_the_version_is_printed(agent: Launch) -> None:
-    assert await outcome(await agent("--version")) == (0, f"flotilla-agent {__version__}\n", "")
+async def test_the_version_is_printed(launch: Launch) -> None:
+    assert await outcome(await launch("--version")) == (0, f"flotilla-agent {__version__}\n", "")
 
 
-async def test_a_bad_configuration_is_one_line_and_code_2(agent: Launch, tmp_path: Path) -> None:
+async def test_a_bad_configuration_is_one_line_and_code_2(launch: Launch, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("report_interval = 0")
 
-    code, _, err = await outcome(await agent("--config", str(file), "--once"))
+    code, _, err = await outcome(await launch("--config", str(file), "--once"))
 
     assert code == 2
     assert err == (f"flotilla-agent: {file}: report_interval: must be from 0.5 to 3600 seconds\n")
 
 
 async def test_an_agent_that_is_not_enrolled_says_so_with_code_3(
-    agent: Launch, tmp_path: Path
+    launch: Launch, tmp_path: Path
 ) -> None:
-    code, _, err = await outcome(await agent("--state", str(tmp_path)))
+    code, _, err = await outcome(await launch("--state", str(tmp_path)))
 
     assert code == 3
     assert "not enrolled" in err
 
 
 async def test_the_running_agent_reports_this_machine_and_ends_cleanly(
-    agent: Launch, edge: Edge, state: StateFolder
+    launch: Launch, edge: Edge, state: StateFolder
 ) -> None:
-    process = await agent("--state", str(state.path))
+    process = await launch("--state", str(state.path))
     peer = await edge.peer()
     handshake = await peer.shake_hands(AgentConfig(revision=1, report_interval_ms=500))
     assert handshake.facts.memory_total_bytes == psutil.virtual_memory().total
@@ -110,11 +72,11 @@ async def test_the_running_agent_reports_this_machine_and_ends_cleanly(
 
 
 async def test_what_was_pushed_is_in_force_again_after_a_restart(
-    agent: Launch, edge: Edge, state: StateFolder
+    launch: Launch, edge: Edge, state: StateFolder
 ) -> None:
     state.keep_pushed_config(AgentConfig(revision=7))
 
-    process = await agent("--state", str(state.path))
+    process = await launch("--state", str(state.path))
 
     assert (await (await edge.peer()).challenge()).config_revision == 7
     process.terminate()
@@ -122,10 +84,10 @@ async def test_what_was_pushed_is_in_force_again_after_a_restart(
 
 
 async def test_a_second_agent_on_the_same_folder_is_refused(
-    agent: Launch, edge: Edge, state: StateFolder
+    launch: Launch, edge: Edge, state: StateFolder
 ) -> None:
     with state.lock():
-        code, _, err = await outcome(await agent("--state", str(state.path)))
+        code, _, err = await outcome(await launch("--state", str(state.path)))
 
     assert code == 1
     assert "another agent is running" in err
