@@ -12,7 +12,7 @@ STACK := $(PYTHON) deploy/local/stack.py
 export PATH := $(BIN):$(PATH)
 
 .PHONY: help setup up down status logs psql fmt lint types contracts proto openapi lock hooks \
-	test test-unit test-integration test-web test-e2e bench clean chromium database docker
+	test test-unit test-integration test-web test-chaos test-e2e chaos bench clean chromium database docker
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -73,7 +73,7 @@ clean: ## Remove what can be made again; the stack's data stays
 
 ##@ Prove it
 
-test: lint types contracts test-unit test-web test-integration test-e2e ## All of the below
+test: lint types contracts test-unit test-web test-integration test-chaos test-e2e ## All of the below
 
 lint: setup ## Format, style, spelling, imports, contract, current OpenAPI
 	ruff format --check .
@@ -114,6 +114,12 @@ test-web: web/node_modules/.installed ## The console's own tests
 
 test-e2e: setup database chromium ## The whole stack in a real browser
 	pytest tests/e2e
+
+test-chaos: setup database ## The short form of `make chaos`
+	pytest tests/chaos
+
+chaos: setup database ## Break everything under load, and count; ARGS=--short for the short form
+	@$(PYTHON) tests/chaos/run.py $(ARGS)
 
 bench: setup database ## Measure this machine and revision; see docs/benchmarks
 	@$(PYTHON) tests/bench/run.py $(ARGS)
