@@ -1,0 +1,121 @@
+"""What the fleet was told, held against what the database has."""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tests.bench import content, oracle
+from tests.bench.oracle import Word
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+MILLISECOND = dt.timedelta(milliseconds=1)
+FETCH = 5_000  # rows
+STORED = 1 << 7  # beside one bit a word
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Samples by what became of them."""
+
+    collected: int = 0
+    accepted: int = 0
+    durable: int = 0
+    refused: int = 0
+    dropped: int = 0
+    stored: int = 0
+    missing: int = 0
+    """Told durable or accepted, and not in the database."""
+    duplicated: int = 0
+    """Stored more than once, under one time or two."""
+    wrong: int = 0
+    """Stored with other values than were sent."""
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def in_hand(self) -> int:
+        return self.collected - self.durable - self.refused - self.dropped
+
+    @property
+    def balances(self) -> bool:
+        return not (self.missing or self.duplicated or self.wrong or self.in_hand < 0)
+
+    def __str__(self) -> str:
+        return (
+            f"collected={self.collected} durable={self.durable} in-hand={self.in_hand}"
+            f" dropped={self.dropped} refused={self.refused} stored={self.stored}"
+            f" wrong={self.wrong}"
+        )
+
+
+def verify(
+    url: str, oracles: Iterable[Path], windows: Sequence[int] = (0,), *, accepted_counts: bool
+) -> list[Ledger]:
+    """A ledger for each window, which begins at its time (ms) and ends where the next begins.
+
+    `accepted_counts` once nothing is on its way any more: accepted samples are stored by then.
+    """
+    ledgers = [Ledger() for _ in windows]
+    said: dict[tuple[int, int], int] = {}
+    for path in oracles:
+        for record in oracle.read(path):
+            name = (record.index, record.time_ms)
+            said[name] = said.get(name, 0) | 1 << record.word
+    _read_rows(url, said, windows, ledgers)
+    promised = 1 << Word.DURABLE | (1 << Word.ACCEPTED if accepted_counts else 0)
+    for (index, time_ms), words in said.items():
+        ledger = _window(windows, ledgers, time_ms)
+        ledger.collected += 1
+        ledger.accepted += bool(words & 1 << Word.ACCEPTED)
+        ledger.durable += bool(words & 1 << Word.DURABLE)
+        ledger.refused += bool(words & 1 << Word.REFUSED)
+        ledger.dropped += bool(words & 1 << Word.DROPPED)
+        ledger.stored += bool(words & STORED)
+        if words & promised and not words & STORED:
+            ledger.missing += 1
+            _example(ledger, "missing", index, time_ms)
+    return ledgers
+
+
+def _read_rows(
+    url: str,
+    said: dict[tuple[int, int], int],
+    windows: Sequence[int],
+    ledgers: Sequence[Ledger],
+) -> None:
+    servers = {content.vps_id(index): index for index in {index for index, _ in said}}
+    columns = sql.SQL(", ").join(map(sql.Identifier, content.COLUMNS))
+    query = sql.SQL("SELECT vps_id, time, detail, {} FROM performance_metrics").format(columns)
+    with psycopg.connect(url) as connection, connection.cursor("rows", binary=True) as cursor:
+        cursor.itersize = FETCH
+        cursor.execute(query)
+        for vps, time, detail, *values in cursor:
+            if vps not in servers:
+                continue
+            index, time_ms = servers[vps], (time - EPOCH) // MILLISECOND
+            ledger = _window(windows, ledgers, time_ms)
+            words = said.get((index, time_ms))
+            # A time that was never measured is a sample's second copy under another time.
+            if words is None or words & STORED:
+                ledger.duplicated += 1
+                _example(ledger, "duplicated", index, time_ms)
+                continue
+            said[index, time_ms] = words | STORED
+            if not content.as_described(content.root_of(vps), time_ms, values, detail):
+                ledger.wrong += 1
+                _example(ledger, "wrong", index, time_ms)
+
+
+def _window(windows: Sequence[int], ledgers: Sequence[Ledger], time_ms: int) -> Ledger:
+    return ledgers[max(bisect_right(windows, time_ms) - 1, 0)]
+
+
+def _example(ledger: Ledger, what: str, index: int, time_ms: int) -> None:
+    if len(ledger.examples) < 5:
+        ledger.examples.append(f"{what} {content.vps_id(index)} {time_ms}")
