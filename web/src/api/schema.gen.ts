@@ -163,6 +163,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/vps/{vps_id}/gaps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the agent had to give up, and why */
+        get: operations["listGaps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/traffic/corrections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add an entry by hand to a period's totals */
+        post: operations["correctTraffic"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/traffic/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a server's traffic is counted */
+        get: operations["trafficSettings"];
+        /** Set how a server's traffic is counted; periods are divided anew */
+        put: operations["putTrafficSettings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Traffic of the last periods */
+        get: operations["traffic"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agent/bootstrap": {
         parameters: {
             query?: never;
@@ -269,6 +338,27 @@ export interface components {
             ip_addresses: string[];
             agent_version: string;
         };
+        /** Gap */
+        Gap: {
+            /** @enum {string} */
+            kind: "performance" | "docker" | "generic";
+            /**
+             * @description Why the agent gave them up
+             * @enum {string}
+             */
+            reason: "space" | "age" | "memory" | "refused" | "damaged";
+            /** @description 0 when nobody can tell */
+            count: number;
+            /** Format: date-time */
+            first_at: string;
+            /** Format: date-time */
+            last_at: string;
+        };
+        /** GapPage */
+        GapPage: {
+            items: components["schemas"]["Gap"][];
+            total: number;
+        };
         /** History */
         History: {
             /** @enum {string} */
@@ -302,6 +392,61 @@ export interface components {
             processes: (number | null)[];
             uptime: (number | null)[];
             temperature: (number | null)[];
+            cpu_usage_min?: (number | null)[];
+            cpu_iowait_min?: (number | null)[];
+            cpu_steal_min?: (number | null)[];
+            load_1_min?: (number | null)[];
+            load_5_min?: (number | null)[];
+            load_15_min?: (number | null)[];
+            mem_usage_min?: (number | null)[];
+            mem_used_min?: (number | null)[];
+            mem_cached_min?: (number | null)[];
+            swap_used_min?: (number | null)[];
+            disk_usage_min?: (number | null)[];
+            disk_used_min?: (number | null)[];
+            disk_io_read_min?: (number | null)[];
+            disk_io_write_min?: (number | null)[];
+            disk_iops_read_min?: (number | null)[];
+            disk_iops_write_min?: (number | null)[];
+            net_rx_min?: (number | null)[];
+            net_tx_min?: (number | null)[];
+            tcp_connections_min?: (number | null)[];
+            udp_connections_min?: (number | null)[];
+            processes_min?: (number | null)[];
+            temperature_min?: (number | null)[];
+            cpu_usage_max?: (number | null)[];
+            cpu_iowait_max?: (number | null)[];
+            cpu_steal_max?: (number | null)[];
+            load_1_max?: (number | null)[];
+            load_5_max?: (number | null)[];
+            load_15_max?: (number | null)[];
+            mem_usage_max?: (number | null)[];
+            mem_used_max?: (number | null)[];
+            mem_cached_max?: (number | null)[];
+            swap_used_max?: (number | null)[];
+            disk_usage_max?: (number | null)[];
+            disk_used_max?: (number | null)[];
+            disk_io_read_max?: (number | null)[];
+            disk_io_write_max?: (number | null)[];
+            disk_iops_read_max?: (number | null)[];
+            disk_iops_write_max?: (number | null)[];
+            net_rx_max?: (number | null)[];
+            net_tx_max?: (number | null)[];
+            tcp_connections_max?: (number | null)[];
+            udp_connections_max?: (number | null)[];
+            processes_max?: (number | null)[];
+            temperature_max?: (number | null)[];
+            cpu_usage_p95?: (number | null)[];
+            cpu_iowait_p95?: (number | null)[];
+            cpu_steal_p95?: (number | null)[];
+            load_1_p95?: (number | null)[];
+            mem_usage_p95?: (number | null)[];
+            disk_io_read_p95?: (number | null)[];
+            disk_io_write_p95?: (number | null)[];
+            disk_iops_read_p95?: (number | null)[];
+            disk_iops_write_p95?: (number | null)[];
+            net_rx_p95?: (number | null)[];
+            net_tx_p95?: (number | null)[];
         };
         /** Interface */
         Interface: {
@@ -403,6 +548,91 @@ export interface components {
         TicketRequest: {
             /** @description `fleet/realtime` or `vps/<id>/metrics/realtime` */
             resource: string;
+        };
+        /** Traffic */
+        Traffic: {
+            settings: components["schemas"]["TrafficSettings"];
+            months: components["schemas"]["TrafficMonth"][];
+            corrections: components["schemas"]["TrafficCorrection"][];
+        };
+        /** TrafficCorrection */
+        TrafficCorrection: {
+            /** Format: uuid */
+            id: string;
+            /** @description Such as 2026-03 */
+            month: string;
+            rx: number;
+            tx: number;
+            reason: string;
+            author: string;
+            /** Format: date-time */
+            created_at: string;
+        };
+        /** TrafficCorrectionCreate */
+        TrafficCorrectionCreate: {
+            /** @description Such as 2026-03 */
+            month: string;
+            reason: string;
+            /**
+             * @description Bytes, less than 0 to take off
+             * @default 0
+             */
+            rx: number;
+            /**
+             * @description Bytes, less than 0 to take off
+             * @default 0
+             */
+            tx: number;
+        };
+        /** TrafficMonth */
+        TrafficMonth: {
+            /** @description Such as 2026-03 */
+            month: string;
+            /** Format: date-time */
+            starts_at: string;
+            /** Format: date-time */
+            ends_at: string;
+            /** Format: date-time */
+            counted_until: string;
+            /** @description Bytes, measured */
+            total_rx: number;
+            /** @description Bytes, measured */
+            total_tx: number;
+            /** @description Bytes, the sum of corrections */
+            corrected_rx: number;
+            /** @description Bytes, the sum of corrections */
+            corrected_tx: number;
+            /** @description Bytes that count, corrections included */
+            counted: number;
+            /** @description Per cent */
+            allowance_used: number | null;
+            /** @description Share of the time so far that has data */
+            coverage: number | null;
+            /** @description Bytes per second */
+            rx_p95: number | null;
+            /** @description Bytes per second */
+            tx_p95: number | null;
+        };
+        /** TrafficSettings */
+        TrafficSettings: {
+            /**
+             * @description A month without that day resets on its last
+             * @default 1
+             */
+            reset_day: number;
+            /**
+             * @description IANA's name
+             * @default UTC
+             */
+            time_zone: string;
+            /**
+             * @description `max`: the greater of in and out
+             * @default both
+             * @enum {string}
+             */
+            counted: "out" | "in" | "both" | "max";
+            /** @description Bytes a period */
+            allowance?: number | null;
         };
         /** Vps */
         Vps: {
@@ -813,8 +1043,10 @@ export interface operations {
                 start?: string | null;
                 /** @description Default: now */
                 end?: string | null;
-                /** @description Width of a point */
+                /** @description Width of a point; `auto` for the finest that is kept of that time and gives at most 1,000 points */
                 granularity?: "auto" | ("1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d");
+                /** @description Columns to add beside the averages, such as `cpu_usage_max`: `min`, `max`, `p95`, separated by commas */
+                aggregates?: string;
             };
             header?: never;
             path: {
@@ -831,6 +1063,176 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listGaps: {
+        parameters: {
+            query?: {
+                /** @description Default: a day before `end` */
+                start?: string | null;
+                /** @description Default: now */
+                end?: string | null;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GapPage"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    correctTraffic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrafficCorrectionCreate"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficCorrection"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trafficSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficSettings"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putTrafficSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrafficSettings"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficSettings"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    traffic: {
+        parameters: {
+            query?: {
+                months?: number;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Traffic"];
                 };
             };
             /** @description A problem: what happened, why, and the request's id */

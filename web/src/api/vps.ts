@@ -16,6 +16,7 @@ export type Enrolment = components["schemas"]["Enrolment"];
 export type Sample = components["schemas"]["Sample"];
 export type SampleDetail = components["schemas"]["Detail"];
 export type History = components["schemas"]["History"];
+export type Gap = components["schemas"]["Gap"];
 export type AgentConfig = components["schemas"]["AgentConfig"];
 type HistoryParams = NonNullable<operations["history"]["parameters"]["query"]>;
 
@@ -24,6 +25,7 @@ export const vpsKeys = {
   list: () => [...vpsKeys.all, "list"] as const,
   detail: (id: string) => [...vpsKeys.all, "detail", id] as const,
   history: (id: string) => [...vpsKeys.all, "history", id] as const,
+  gaps: (id: string) => [...vpsKeys.all, "gaps", id] as const,
 };
 
 const PAGE = 500; // servers a request
@@ -48,15 +50,28 @@ export const vpsQuery = (id: string) =>
       answered(api.GET("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } }, signal })),
   });
 
+export function fetchHistory(
+  id: string,
+  query: HistoryParams,
+  signal: AbortSignal,
+): Promise<History> {
+  const params = { path: { vps_id: id }, query };
+  return answered(api.GET("/api/v1/vps/{vps_id}/metrics/historical", { params, signal }));
+}
+
 export const historyQuery = (id: string, query: HistoryParams) =>
   queryOptions({
     queryKey: [...vpsKeys.history(id), query],
+    queryFn: ({ signal }) => fetchHistory(id, query, signal),
+    placeholderData: keepPreviousData,
+  });
+
+export const gapsQuery = (id: string, query: { start: string; end: string }) =>
+  queryOptions({
+    queryKey: [...vpsKeys.gaps(id), query],
     queryFn: ({ signal }) =>
       answered(
-        api.GET("/api/v1/vps/{vps_id}/metrics/historical", {
-          params: { path: { vps_id: id }, query },
-          signal,
-        }),
+        api.GET("/api/v1/vps/{vps_id}/gaps", { params: { path: { vps_id: id }, query }, signal }),
       ),
     placeholderData: keepPreviousData,
   });
@@ -104,6 +119,7 @@ export function useDeleteVps(id: string) {
       client.setQueryData(fleetQuery().queryKey, (fleet) => fleet?.filter((vps) => vps.id !== id));
       client.removeQueries({ queryKey: vpsKeys.detail(id) });
       client.removeQueries({ queryKey: vpsKeys.history(id) });
+      client.removeQueries({ queryKey: vpsKeys.gaps(id) });
     },
   });
 }

@@ -11,6 +11,7 @@ const parts = {
   server: async () => (await import("@/features/server/server-page")).ServerPage,
   overview: async () => (await import("@/features/server/overview-tab")).OverviewTab,
   history: async () => (await import("@/features/server/history-tab")).HistoryTab,
+  traffic: async () => (await import("@/features/server/traffic-tab")).TrafficTab,
   serverSettings: async () => (await import("@/features/server/settings-tab")).SettingsTab,
   settings: async () => (await import("@/features/settings/settings-page")).SettingsPage,
 };

@@ -39,6 +39,7 @@ export const router = createBrowserRouter([
             children: [
               { index: true, lazy: page("overview") },
               { path: "history", lazy: page("history") },
+              { path: "traffic", lazy: page("traffic") },
               { path: "settings", lazy: page("serverSettings") },
             ],
           },

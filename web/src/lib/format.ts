@@ -88,6 +88,20 @@ export function formatByteRates(...bytesPerSecond: number[]): { values: string[]
   return { values: bytesPerSecond.map((rate) => inUnit(rate, scale)), unit };
 }
 
+const TRAFFIC = ["kB", "MB", "GB", "TB", "PB"] as const;
+
+// Amounts of traffic are sold in decimal units; several in one.
+export function formatTraffic(...bytes: number[]): { values: string[]; unit: string } {
+  const [scale, unit] = decimal(bytes, TRAFFIC);
+  return {
+    values: bytes.map((amount) => {
+      const value = amount / scale;
+      return trimmed(value, Math.abs(value) < 9.995 ? 2 : Math.abs(value) < 99.95 ? 1 : 0);
+    }),
+    unit,
+  };
+}
+
 export interface Duration {
   unit: "second" | "minute" | "hour" | "day";
   count: number;
@@ -106,6 +120,27 @@ export function formatAbsolute(time: number | string | Date, language: string): 
   return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(
     new Date(time),
   );
+}
+
+// Two times told alike: the day where either is not today, seconds where they are close.
+export function formatMoments(
+  first: string,
+  last: string,
+  language: string,
+  now = new Date(),
+): [string, string] {
+  const times = [new Date(first), new Date(last)] as const;
+  const today = times.every((time) => time.toDateString() === now.toDateString());
+  const close = Math.abs(times[1].getTime() - times[0].getTime()) < 2 * MINUTE * 1000;
+  const { format } = new Intl.DateTimeFormat(language, {
+    ...(!today && { month: "short", day: "numeric" }),
+    ...(times.some((time) => time.getFullYear() !== now.getFullYear()) && { year: "numeric" }),
+    hour: "2-digit",
+    minute: "2-digit",
+    ...(close && { second: "2-digit" }),
+    hourCycle: "h23",
+  });
+  return [format(times[0]), format(times[1])];
 }
 
 // Minutes and seconds of a countdown.

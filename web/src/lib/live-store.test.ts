@@ -83,3 +83,19 @@ test("the traffic of now is the sum over the named servers", () => {
   expect(store.traffic()).toEqual({ rx: 300, tx: 10 });
   expect(listener).toHaveBeenCalledOnce();
 });
+
+test("a trail that has begun is led by what was measured earlier, once", () => {
+  store.add(sampleOf("a", 3, { cpu_usage: 3 }));
+  const times = [1, 2, 3].map((second) => sampleOf("a", second).time);
+
+  store.seed("a", times, [1, 2, 99]);
+  store.seed("a", times, [1, 2, 99]);
+  store.add(sampleOf("a", 4, { cpu_usage: 4 }));
+
+  expect(store.get("a")?.trail).toEqual([1, 2, 3, 4]);
+});
+
+test("a server nobody has heard of yet is not seeded", () => {
+  store.seed("a", [sampleOf("a", 0).time], [1]);
+  expect(store.get("a")).toBeUndefined();
+});

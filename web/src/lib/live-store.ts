@@ -4,6 +4,8 @@ export interface LiveServer {
   readonly sample: Sample;
   // CPU per cent of the last samples, oldest first; null where the collector is off.
   readonly trail: readonly (number | null)[];
+  // When the oldest of them was taken.
+  readonly since: string;
 }
 
 export interface Traffic {
@@ -11,7 +13,7 @@ export interface Traffic {
   readonly tx: number; // bytes/s
 }
 
-const TRAIL_LENGTH = 60; // samples
+export const TRAIL_LENGTH = 60; // samples
 
 type Listener = () => void;
 
@@ -34,8 +36,21 @@ export class LiveStore {
     const known = this.#servers.get(sample.vps_id);
     if (known && known.sample.time >= sample.time) return;
     const trail = [...(known?.trail ?? []), sample.cpu_usage ?? null].slice(-TRAIL_LENGTH);
-    this.#servers.set(sample.vps_id, { sample, trail });
+    const since = known?.since ?? sample.time;
+    this.#servers.set(sample.vps_id, { sample, trail, since });
     this.#announce(sample.vps_id);
+  }
+
+  // Puts what was measured earlier, oldest first, in front of a trail that has just begun.
+  seed(id: string, times: readonly string[], values: readonly (number | null)[]): void {
+    const known = this.#servers.get(id);
+    if (!known) return;
+    const earlier = values.filter((_, index) => (times[index] ?? "") < known.since);
+    const [since] = times;
+    if (earlier.length === 0 || since === undefined) return;
+    const trail = [...earlier, ...known.trail].slice(-TRAIL_LENGTH);
+    this.#servers.set(id, { ...known, trail, since });
+    this.#announce(id);
   }
 
   forget(id: string): void {

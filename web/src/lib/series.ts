@@ -1,6 +1,6 @@
 import type { History, Sample } from "@/api/vps";
 
-export type Metric = Exclude<keyof History, "granularity" | "time">;
+export type Metric = Exclude<keyof History & keyof Sample, "time">;
 
 // What uPlot draws: seconds since the epoch, then one column of values for each line.
 export type Columns = [number[], ...(number | null)[][]];

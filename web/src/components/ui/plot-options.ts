@@ -1,4 +1,5 @@
 import type uPlot from "uplot";
+import { type Band, drawBands } from "@/components/ui/plot-bands";
 import { DAY } from "@/lib/format";
 
 export interface Line {
@@ -15,12 +16,14 @@ export interface PlotLook {
   // The numbers people count in, where they are not powers of ten.
   steps: "binary" | "bits" | undefined;
   sync: string;
+  bands: () => readonly Band[];
   onCursor: (index: number | null) => void;
   onZoom: ((from: number, to: number) => void) | undefined;
 }
 
 const AXIS_FONT = "11px 'Inter Variable', system-ui, sans-serif";
-const GUTTER = 54; // px, for the longest figure, the same in every plot so that their times line up
+const GUTTER = 62; // px, for the longest figure, the same in every plot so that their times line up
+const GUTTER_GAP = 8; // px between figure and plot
 const STEPS = {
   binary: Array.from({ length: 50 }, (_, power) => 2 ** power),
   bits: Array.from({ length: 15 }, (_, power) =>
@@ -55,6 +58,13 @@ function timeLabels(language: string) {
       return (step < 60 ? second : clock).format(at);
     });
   };
+}
+
+// Wider than the rest only where a figure would be cut, as with another font.
+function gutter(plot: uPlot, texts: string[] | null, axis: number): number {
+  plot.ctx.font = String(plot.axes[axis]?.font?.[0] ?? AXIS_FONT);
+  const widths = (texts ?? []).map((text) => plot.ctx.measureText(text).width / devicePixelRatio);
+  return Math.max(GUTTER, Math.ceil(Math.max(0, ...widths)) + GUTTER_GAP + 1);
 }
 
 export function plotOptions(look: PlotLook, width: number, height: number): uPlot.Options {
@@ -95,13 +105,13 @@ export function plotOptions(look: PlotLook, width: number, height: number): uPlo
       {
         stroke: faint,
         font: AXIS_FONT,
-        size: GUTTER,
-        gap: 8,
+        size: gutter,
+        gap: GUTTER_GAP,
         space: 30,
         ...(look.steps && { incrs: STEPS[look.steps] }),
         grid: { stroke: line, width: 1 },
         ticks: { show: false },
-        values: (_plot, splits) => splits.map((split) => look.format(split)),
+        values: (_plot, splits) => splits.map((split) => (split === 0 ? "0" : look.format(split))),
       },
     ],
     series: [
@@ -117,6 +127,7 @@ export function plotOptions(look: PlotLook, width: number, height: number): uPlo
       })),
     ],
     hooks: {
+      drawAxes: [(plot) => drawBands(plot, look.bands(), `${token("edge")}80`)],
       setCursor: [(plot) => look.onCursor(plot.cursor.idx ?? null)],
       setSelect: [
         (plot) => {

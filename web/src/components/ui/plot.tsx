@@ -3,6 +3,7 @@ import { useEffect, useLayoutEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import uPlot from "uplot";
 import styles from "@/components/ui/plot.module.css";
+import type { Band } from "@/components/ui/plot-bands";
 import { type Line, plotOptions } from "@/components/ui/plot-options";
 import { type Columns, lastValue } from "@/lib/series";
 import { useDark } from "@/lib/theme";
@@ -23,11 +24,14 @@ interface Props {
   top?: { atLeast: number } | { exactly: number };
   steps?: "binary" | "bits" | undefined;
   sync: string;
+  bands?: readonly Band[];
+  loading?: boolean;
   onZoom?: (from: number, to: number) => void;
 }
 
 const HEIGHT = 174; // px
 const FLOOR = { atLeast: 1 };
+const NO_BANDS: readonly Band[] = [];
 
 export function Plot(props: Props) {
   const {
@@ -41,6 +45,8 @@ export function Plot(props: Props) {
     top = FLOOR,
     steps,
     sync,
+    bands = NO_BANDS,
+    loading = false,
     onZoom,
   } = props;
   const { t, i18n } = useTranslation();
@@ -48,8 +54,8 @@ export function Plot(props: Props) {
   const box = useRef<HTMLDivElement>(null);
   const corner = useRef<HTMLElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const latest = useRef({ data, from, to, format, headline, onZoom });
-  latest.current = { data, from, to, format, headline, onZoom };
+  const latest = useRef({ data, from, to, format, headline, bands, onZoom });
+  latest.current = { data, from, to, format, headline, bands, onZoom };
   const zoomable = onZoom !== undefined;
   const topKey = JSON.stringify(top);
   const linesKey = JSON.stringify(lines);
@@ -74,6 +80,7 @@ export function Plot(props: Props) {
         top: JSON.parse(topKey) as typeof FLOOR,
         steps,
         sync,
+        bands: () => latest.current.bands,
         onCursor: (index) => show.current(index),
         onZoom: zoomable ? (a, b) => latest.current.onZoom?.(a, b) : undefined,
       },
@@ -94,6 +101,7 @@ export function Plot(props: Props) {
     };
   }, [i18n.language, linesKey, topKey, steps, sync, zoomable, dark]);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: bands are read while drawing
   useEffect(() => {
     const drawn = plot.current;
     if (!drawn) return;
@@ -102,9 +110,9 @@ export function Plot(props: Props) {
       drawn.setScale("x", { min: from, max: to });
     });
     show.current(drawn.cursor.idx ?? null);
-  }, [data, from, to]);
+  }, [data, from, to, bands]);
 
-  const empty = data[0].length === 0;
+  const empty = data[0].length === 0 && !loading;
   const newest = headline(data.slice(1).map((line) => lastValue(line)));
   return (
     <figure className={styles.plot} data-testid="chart">

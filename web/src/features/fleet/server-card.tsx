@@ -1,22 +1,38 @@
+import { useQuery } from "@tanstack/react-query";
 import { memo } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import type { Traffic } from "@/api/traffic";
 import type { Vps } from "@/api/vps";
 import { Ago, Uptime } from "@/components/ui/moments";
 import { OsIcon } from "@/components/ui/os-icon";
 import { StatusDot } from "@/components/ui/status-dot";
+import { cardTrafficQuery, trailQuery } from "@/features/fleet/card-queries";
 import styles from "@/features/fleet/fleet.module.css";
 import { Meter } from "@/features/fleet/meter";
+import { Quota } from "@/features/fleet/quota";
 import { Sparkline } from "@/features/fleet/sparkline";
 import { formatBitRates, formatShare } from "@/lib/format";
 import type { LiveServer } from "@/lib/live-store";
 import { useLiveServer } from "@/lib/use-live";
+import { useSeen } from "@/lib/use-seen";
 
-export const ServerCard = memo(function ServerCard({ vps }: { vps: Vps }) {
+interface Props {
+  vps: Vps;
+  // Whether it may ask the server for more than the fleet's list says.
+  asks: boolean;
+}
+
+export const ServerCard = memo(function ServerCard({ vps, asks }: Props) {
   const live = useLiveServer(vps.id);
   const pending = vps.status === "pending";
+  const [card, seen] = useSeen<HTMLElement>();
+  const asking = asks && seen && !pending;
+  useQuery({ ...trailQuery(vps), enabled: asking && vps.status === "online" });
+  const traffic = useQuery({ ...cardTrafficQuery(vps.id), enabled: asking });
   return (
     <article
+      ref={card}
       className={`${styles.card} ${styles[vps.status]}`}
       data-testid="server-card"
       data-status={vps.status}
@@ -33,7 +49,7 @@ export const ServerCard = memo(function ServerCard({ vps }: { vps: Vps }) {
         </Link>
         <CardNote vps={vps} uptime={live?.sample.uptime ?? null} />
       </h2>
-      {pending ? <Waiting /> : <Readings vps={vps} live={live} />}
+      {pending ? <Waiting /> : <Readings vps={vps} live={live} traffic={traffic.data} />}
     </article>
   );
 });
@@ -67,7 +83,13 @@ function Waiting() {
   );
 }
 
-function Readings({ vps, live }: { vps: Vps; live: LiveServer | undefined }) {
+interface ReadingsProps {
+  vps: Vps;
+  live: LiveServer | undefined;
+  traffic: Traffic | undefined;
+}
+
+function Readings({ vps, live, traffic }: ReadingsProps) {
   const { t } = useTranslation();
   const sample = live?.sample;
   const cores = vps.facts?.cpu_count;
@@ -104,6 +126,7 @@ function Readings({ vps, live }: { vps: Vps; live: LiveServer | undefined }) {
           ↓ {sample?.net_rx == null ? "–" : rates.values[0]} ↑{" "}
           {sample?.net_tx == null ? "–" : rates.values[1]} <em>{rates.unit}</em>
         </span>
+        {traffic && <Quota traffic={traffic} />}
         {vps.ip_address && <span className={styles.address}>{vps.ip_address}</span>}
       </footer>
     </>

@@ -1,6 +1,7 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { useLayoutEffect, useRef, useState } from "react";
 import type { Vps } from "@/api/vps";
+import { MOST_CARDS } from "@/features/fleet/card-queries";
 import styles from "@/features/fleet/fleet.module.css";
 import { ServerCard } from "@/features/fleet/server-card";
 
@@ -15,7 +16,7 @@ export function ServerCards({ servers }: { servers: readonly Vps[] }) {
     <ul className={styles.cards}>
       {servers.map((vps) => (
         <li key={vps.id}>
-          <ServerCard vps={vps} />
+          <ServerCard vps={vps} asks={servers.length <= MOST_CARDS} />
         </li>
       ))}
     </ul>
@@ -59,7 +60,7 @@ function VirtualCards({ servers }: { servers: readonly Vps[] }) {
           }}
         >
           {servers.slice(row.index * columns, (row.index + 1) * columns).map((vps) => (
-            <ServerCard key={vps.id} vps={vps} />
+            <ServerCard key={vps.id} vps={vps} asks={false} />
           ))}
         </li>
       ))}

@@ -1,4 +1,5 @@
-import type { ReactNode } from "react";
+import { Button } from "antd";
+import { type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { SampleDetail } from "@/api/vps";
 import { shareText } from "@/features/server/charts";
@@ -7,9 +8,15 @@ import { formatBitRates, formatByteRates, formatBytes, levelOf } from "@/lib/for
 
 type Of<K extends keyof SampleDetail> = NonNullable<SampleDetail[K]>;
 
-function Panel({ title, children }: { title: string; children: ReactNode }) {
+interface PanelProps {
+  title: string;
+  wide?: boolean;
+  children: ReactNode;
+}
+
+function Panel({ title, wide = false, children }: PanelProps) {
   return (
-    <section className={styles.panel}>
+    <section className={wide ? `${styles.panel} ${styles.wide}` : styles.panel}>
       <h2>{title}</h2>
       {children}
     </section>
@@ -28,7 +35,7 @@ export function Cores({ cores }: { cores: Of<"cpu_cores"> }) {
   const { t } = useTranslation();
   if (cores.length === 0) return null;
   return (
-    <Panel title={t("detail.cores")}>
+    <Panel title={t("detail.cores")} wide>
       <ol className={styles.cores}>
         {cores.map((percent, core) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: a core is its index
@@ -47,17 +54,15 @@ export function Temperatures({ temperatures }: { temperatures: Of<"temperatures"
   const { t } = useTranslation();
   if (temperatures.length === 0) return null;
   return (
-    <Panel title={t("detail.temperatures")}>
-      <table className={styles.table}>
-        <tbody>
-          {temperatures.map(({ sensor, celsius }) => (
-            <tr key={sensor}>
-              <th scope="row">{sensor}</th>
-              <td>{celsius.toFixed(0)} °C</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+    <Panel title={t("detail.temperatures")} wide>
+      <dl className={styles.readings}>
+        {temperatures.map(({ sensor, celsius }) => (
+          <div key={sensor}>
+            <dt>{sensor}</dt>
+            <dd>{celsius.toFixed(0)} °C</dd>
+          </div>
+        ))}
+      </dl>
     </Panel>
   );
 }
@@ -134,7 +139,12 @@ export function Disks({ disks, devices }: DisksProps) {
 
 export function Interfaces({ interfaces }: { interfaces: Of<"interfaces"> }) {
   const { t } = useTranslation();
+  const [open, setOpen] = useState(false);
   if (interfaces.length === 0) return null;
+  const used = interfaces.filter(({ rx_total, tx_total }) => rx_total + tx_total > 0);
+  const idle = interfaces.filter(({ rx_total, tx_total }) => rx_total + tx_total === 0);
+  const foldable = used.length > 0 && idle.length > 0;
+  const shown = foldable && !open ? used : [...used, ...idle];
   return (
     <Panel title={t("detail.interfaces")}>
       <table className={styles.table}>
@@ -148,7 +158,7 @@ export function Interfaces({ interfaces }: { interfaces: Of<"interfaces"> }) {
           </tr>
         </thead>
         <tbody>
-          {interfaces.map(({ name, rx, tx, rx_total, tx_total }) => (
+          {shown.map(({ name, rx, tx, rx_total, tx_total }) => (
             <tr key={name}>
               <th scope="row">{name}</th>
               <td>{bitRate(rx)}</td>
@@ -159,6 +169,18 @@ export function Interfaces({ interfaces }: { interfaces: Of<"interfaces"> }) {
           ))}
         </tbody>
       </table>
+      {foldable && (
+        <Button
+          type="link"
+          size="small"
+          className={styles.fold ?? ""}
+          aria-expanded={open}
+          title={t("detail.idleHint")}
+          onClick={() => setOpen(!open)}
+        >
+          {open ? t("action.less") : t("action.more", { n: idle.length })}
+        </Button>
+      )}
     </Panel>
   );
 }

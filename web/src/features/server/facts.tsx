@@ -37,6 +37,11 @@ export function Facts({ vps }: { vps: Vps }) {
       <span>
         {t("metric.memory")} <b>{formatBytes(facts.memory_total)}</b>
       </span>
+      {vps.ip_address && (
+        <span>
+          {t("server.address")} <b>{vps.ip_address}</b>
+        </span>
+      )}
       {up !== null && (
         <span
           title={t("time.since", { time: formatAbsolute(Date.now() - up * 1000, i18n.language) })}

@@ -6,6 +6,7 @@ import { useOutletContext, useSearchParams } from "react-router";
 import { historyQuery } from "@/api/vps";
 import { FailureNote } from "@/components/ui/failure-note";
 import { type Chart, charts } from "@/features/server/charts";
+import { GapNotes } from "@/features/server/gap-notes";
 import { MetricPlot } from "@/features/server/metric-plot";
 import { RangeTools } from "@/features/server/range-tools";
 import styles from "@/features/server/server.module.css";
@@ -18,6 +19,7 @@ import {
   type TimeRange,
   writeRange,
 } from "@/features/server/time-range";
+import { useGaps } from "@/features/server/use-gaps";
 import { useNow } from "@/lib/clock";
 import {
   type Columns,
@@ -51,6 +53,7 @@ export function HistoryTab() {
       end: new Date(to * 1000).toISOString(),
     }),
   );
+  const { gaps, bands } = useGaps(vps.id, from, to);
   const interval = vps.agent_config.report_interval_seconds ?? DEFAULT_INTERVAL;
 
   const columnsOf = useCallback(
@@ -66,8 +69,9 @@ export function HistoryTab() {
     const all = charts(t);
     const has = (metric: Metric) => data?.[metric].some((value) => value !== null && value > 0);
     const list: Chart[] = [all.cpu, all.memory, all.diskIo, all.network, all.load, all.disk];
-    if (has("swap_total")) list.push(all.swap);
     list.push(all.connections, all.processes);
+    // Those not every server has come last, so that nothing moves when they are found.
+    if (has("swap_total")) list.push(all.swap);
     if (has("temperature")) list.push(all.temperature);
     return list;
   }, [t, data]);
@@ -78,6 +82,7 @@ export function HistoryTab() {
       {tools &&
         createPortal(<RangeTools range={range} from={from} to={to} onChoose={choose} />, tools)}
       {error && !data && <FailureNote error={error} onRetry={() => void refetch()} />}
+      <GapNotes gaps={gaps} />
       {(data || !error) && (
         <div
           className={isPlaceholderData ? `${styles.grid} ${styles.waiting}` : styles.grid}
@@ -91,6 +96,8 @@ export function HistoryTab() {
               from={from}
               to={to}
               sync={`history-${vps.id}`}
+              bands={bands}
+              loading={!data}
               onZoom={(left, right) => choose(atLeastShortest(left, right))}
             />
           ))}

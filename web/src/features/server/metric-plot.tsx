@@ -1,6 +1,7 @@
 import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 import { Plot, type Values } from "@/components/ui/plot";
+import type { Band } from "@/components/ui/plot-bands";
 import { type Chart, shareText } from "@/features/server/charts";
 import { type Columns, lastValue, type Metric } from "@/lib/series";
 
@@ -10,10 +11,12 @@ interface Props {
   from: number;
   to: number;
   sync: string;
+  bands: readonly Band[];
+  loading: boolean;
   onZoom?: (from: number, to: number) => void;
 }
 
-export function MetricPlot({ chart, columnsOf, from, to, sync, onZoom }: Props) {
+export function MetricPlot({ chart, columnsOf, from, to, sync, bands, loading, onZoom }: Props) {
   const { t } = useTranslation();
   const { metrics, whole } = chart;
   const data = useMemo(() => columnsOf(metrics), [columnsOf, metrics]);
@@ -37,6 +40,8 @@ export function MetricPlot({ chart, columnsOf, from, to, sync, onZoom }: Props) 
       headline={headline}
       steps={chart.steps}
       sync={sync}
+      bands={bands}
+      loading={loading}
       {...(top && { top })}
       {...(onZoom && { onZoom })}
     />

@@ -1,8 +1,8 @@
-import { useSuspenseQuery } from "@tanstack/react-query";
+import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Suspense, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, NavLink, Outlet, useParams } from "react-router";
-import { type Vps, vpsQuery } from "@/api/vps";
+import { fleetQuery, type Vps, vpsQuery } from "@/api/vps";
 import { Page } from "@/components/ui/page";
 import { StatusDot } from "@/components/ui/status-dot";
 import { Facts } from "@/features/server/facts";
@@ -20,8 +20,12 @@ export function ServerPage() {
   const { t } = useTranslation();
   const { id = "" } = useParams();
   const [tools, setTools] = useState<HTMLElement | null>(null);
+  const client = useQueryClient();
   const { data: vps } = useSuspenseQuery({
     ...vpsQuery(id),
+    // What the fleet's list says is shown at once, and asked for again.
+    initialData: () => client.getQueryData(fleetQuery().queryKey)?.find((one) => one.id === id),
+    initialDataUpdatedAt: 0,
     // An agent that has just come for the first time: its facts follow in a moment.
     refetchInterval: ({ state: { data } }) =>
       data && !data.facts && data.status !== "pending" ? FACTS_POLL : false,
@@ -43,6 +47,7 @@ export function ServerPage() {
             {t("server.overview")}
           </NavLink>
           <NavLink to="history">{t("server.history")}</NavLink>
+          <NavLink to="traffic">{t("server.traffic")}</NavLink>
           <NavLink to="settings">{t("server.settings")}</NavLink>
         </nav>
         <div ref={setTools} className={styles.tools} />

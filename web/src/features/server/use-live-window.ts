@@ -15,13 +15,14 @@ import {
   withGaps,
 } from "@/lib/series";
 
-const WINDOW = 5 * MINUTE; // seconds
+export const WINDOW = 5 * MINUTE; // seconds
 const MOST_SAMPLES = 600;
 
 export interface LiveWindow {
   from: number;
   to: number;
   newest: Sample | undefined;
+  loading: boolean;
   columnsOf: (metrics: readonly Metric[]) => Columns;
 }
 
@@ -54,7 +55,7 @@ export function useLiveWindow(id: string, reportInterval: number): LiveWindow {
     start: new Date(openedAt - WINDOW * 1000).toISOString(),
     end: new Date(openedAt).toISOString(),
   };
-  const { data: history } = useQuery({
+  const { data: history, isPending: loading } = useQuery({
     ...historyQuery(id, range),
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
@@ -72,5 +73,8 @@ export function useLiveWindow(id: string, reportInterval: number): LiveWindow {
     },
     [samples, history, from, reportInterval],
   );
-  return useMemo(() => ({ from, to, newest, columnsOf }), [from, to, newest, columnsOf]);
+  return useMemo(
+    () => ({ from, to, newest, loading, columnsOf }),
+    [from, to, newest, loading, columnsOf],
+  );
 }
