@@ -25,7 +25,6 @@ from services.kit.health import Health
 log = structlog.get_logger(__name__)
 
 BEAT_INTERVAL = 5.0  # seconds between signs of this edge's life
-HEARTBEAT_EVERY = 4  # beats between heartbeats to each agent
 # Twice what `stream` takes: gRPC ends a stream over it by itself, unseen and uncounted.
 TRANSPORT_LIMIT = 2 * MAX_MESSAGE_BYTES
 HANDSHAKES_AT_ONCE = 64
@@ -188,20 +187,17 @@ class Edge:
 
     async def keep_alive(self) -> None:
         """Renew this edge's beat, ask agents for theirs, until cancelled."""
-        beats = 0
         while True:
-            beats += 1
             await self._announcer.beat(len(self.streams))
             self._announcer.forget_old_takeovers()
             now = time.monotonic()
             for stream in list(self.streams.values()):
-                stream.tell_durable()
+                stream.tell_durable(now)
                 if self.streams.get(stream.vps_id) is not stream:
                     continue  # it ended while others were announced
                 if stream.announced_revision is None and self.bus.connected:
                     await self._announcer.connected(stream)
-                if beats % HEARTBEAT_EVERY == 0:
-                    stream.beat(now)
+                stream.beat(now)
             await asyncio.sleep(BEAT_INTERVAL)
 
     def drain(self) -> None:

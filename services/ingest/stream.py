@@ -35,6 +35,10 @@ HANDSHAKE_TIMEOUT = 10.0  # seconds
 MAX_MESSAGE_BYTES = 1024 * 1024
 SILENCE_LIMIT = 50.0  # seconds without a word before a stream is given up; noticed within 80
 OUTBOUND_LIMIT = 256  # messages waiting for a slow agent
+HEARTBEAT_INTERVAL = 15.0  # seconds of silence before an agent is asked for a sign of life
+# Each write wakes gRPC's own thread, the dearest step of all; an acknowledgement takes the
+# word along where the agent reports more often than this.
+DURABLE_PATIENCE = 12.0  # seconds
 DURABLE_LIMIT = 10_000  # sequences waiting to be told; agents send again what is never told
 STREAM_CONTEXT = b"flotilla-stream-v1\0"
 BATCHES = ("performance", "docker", "generic")
@@ -73,6 +77,7 @@ class AgentStream:
         self._ended: asyncio.Future[IntakeError] = asyncio.get_running_loop().create_future()
         self._heartbeats = 0
         self._durable: defaultdict[str, list[int]] = defaultdict(list)
+        self._durable_since = 0.0
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
 
     async def run(self) -> None:
@@ -120,11 +125,15 @@ class AgentStream:
 
     def told_durable(self, batches: BatchesDurable) -> None:
         """Kept for the next acknowledgement, or for `tell_durable`."""
+        if not self._durable:
+            self._durable_since = time.monotonic()
         if sum(map(len, self._durable.values())) < DURABLE_LIMIT:
             self._durable[batches.epoch].extend(batches.sequences[:DURABLE_LIMIT])
 
-    def tell_durable(self) -> None:
-        """Send what no acknowledgement has carried yet."""
+    def tell_durable(self, now: float) -> None:
+        """Send what no acknowledgement has carried for a while."""
+        if now - self._durable_since < DURABLE_PATIENCE:
+            return
         for epoch, sequences in self._durable.items():
             ack = BatchAck(epoch=epoch, sequences=sequences, outcome=BatchAck.OUTCOME_DURABLE)
             self.send(MessageToAgent(batch_ack=ack))
@@ -135,6 +144,8 @@ class AgentStream:
         if now - self.heard_at > SILENCE_LIMIT:
             self.end(IntakeError(Reason.SILENT, f"silent for {SILENCE_LIMIT:.0f} s"))
             return
+        if now - self.heard_at < HEARTBEAT_INTERVAL:
+            return  # it speaks without being asked
         self._heartbeats += 1
         beat = Heartbeat(number=self._heartbeats, time_unix_ms=time.time_ns() // 1_000_000)
         self.send(MessageToAgent(heartbeat_request=beat))
@@ -196,7 +207,7 @@ class AgentStream:
             await self._write(MessageToAgent(batch_ack=intake.refusal(batch.header, error)))
             raise
         ack.durable_sequences.extend(self._durable.pop(ack.epoch, ()))
-        self.send(MessageToAgent(batch_ack=ack))
+        await self._write(MessageToAgent(batch_ack=ack))
 
     def _answer(self, heartbeat: Heartbeat) -> None:
         if not heartbeat.reply:

@@ -96,6 +96,27 @@ async def divide_anew(connection: AsyncConnection, *, vps_id: UUID) -> None:
         " WHERE s.vps_id = %(vps_id)s ON CONFLICT (vps_id, month) DO NOTHING",
         {"vps_id": vps_id},
     )
+    cursor = await connection.execute(
+        "SELECT DISTINCT month FROM traffic_corrections WHERE vps_id = %s", [vps_id]
+    )
+    corrected = [month for (month,) in await cursor.fetchall()]
+    await _open(connection, vps_id=vps_id, months=corrected)
+
+
+async def _open(connection: AsyncConnection, *, vps_id: UUID, months: Sequence[date]) -> None:
+    """Have those periods, measured or not."""
+    await connection.execute(
+        "INSERT INTO vps_monthly_traffic (vps_id, month, starts_at, ends_at, counted_until)"
+        " SELECT v.id, m.month, t.starts_at, t.ends_at, t.starts_at"
+        " FROM vps v LEFT JOIN traffic_settings s ON s.vps_id = v.id"
+        " CROSS JOIN unnest(%(months)s::date[]) AS m (month)"
+        " CROSS JOIN LATERAL (SELECT coalesce(s.reset_day, 1) AS day,"
+        " coalesce(s.time_zone, 'UTC') AS zone) d CROSS JOIN LATERAL (SELECT"
+        " traffic_reset(m.month, d.day, d.zone) AS starts_at,"
+        " traffic_reset(m.month + interval '1 month', d.day, d.zone) AS ends_at) t"
+        " WHERE v.id = %(vps_id)s ON CONFLICT (vps_id, month) DO NOTHING",
+        {"vps_id": vps_id, "months": list(months)},
+    )
 
 
 async def periods(connection: AsyncConnection, *, vps_id: UUID, limit: int) -> list[Period]:
@@ -141,13 +162,13 @@ async def correct(
     reason: str,
     author_id: UUID,
     author: str,
-) -> Correction | None:
-    """An entry by hand; None where there is no such period."""
+) -> Correction:
+    """An entry by hand; the period need not have been measured."""
+    await _open(connection, vps_id=vps_id, months=[month])
     async with connection.cursor(row_factory=class_row(Correction)) as cursor:
         await cursor.execute(
             "INSERT INTO traffic_corrections (vps_id, month, rx, tx, reason, author_id, author)"
-            " SELECT vps_id, month, %(rx)s, %(tx)s, %(reason)s, %(author_id)s, %(author)s"
-            " FROM vps_monthly_traffic WHERE vps_id = %(vps_id)s AND month = %(month)s"
+            " VALUES (%(vps_id)s, %(month)s, %(rx)s, %(tx)s, %(reason)s, %(author_id)s, %(author)s)"
             " RETURNING id, month, rx, tx, reason, author, created_at",
             {
                 "vps_id": vps_id,
@@ -159,4 +180,6 @@ async def correct(
                 "author": author,
             },
         )
-        return await cursor.fetchone()
+        entry = await cursor.fetchone()
+        assert entry is not None
+        return entry
