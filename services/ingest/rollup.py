@@ -117,11 +117,13 @@ async def _seal(connection: database.Connection) -> bool:
     if states[RAW].rolled_until > rolled:
         return False
     since = await _next(connection, RAW_TABLE, rolled)
-    limit = floor(await store.now(connection) - LAG, MINUTE.width)
-    if since is None or limit <= since:
+    if since is None:
+        return False
+    until = floor(since, MINUTE.step) + MINUTE.step
+    if until > await store.now(connection) - LAG:
         return False
     await store.set_rolled(connection, tier=MINUTE.name, until=since)
-    await store.set_rolled(connection, tier=RAW, until=min(since + MINUTE.step, limit))
+    await store.set_rolled(connection, tier=RAW, until=until)
     return True
 
 
@@ -140,10 +142,11 @@ async def _roll_minutes(connection: database.Connection) -> bool:
 async def _roll_coarse(connection: database.Connection, *, tier: Tier) -> bool:
     states = await store.states(connection)
     since = await _next(connection, MINUTE.table, states[tier.name].rolled_until)
-    limit = floor(states[MINUTE.name].rolled_until, tier.width)
-    if since is None or limit <= since:
+    if since is None:
         return False
-    until = min(since + tier.step, limit)
+    until = floor(since, tier.step) + tier.step
+    if until > states[MINUTE.name].rolled_until:
+        return False
     ROWS.labels(tier.name).inc(await store.roll(connection, tier=tier, since=since, until=until))
     await store.set_rolled(connection, tier=tier.name, until=until)
     return True

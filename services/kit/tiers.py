@@ -40,7 +40,8 @@ class Tier:
     name: str
     table: str
     width: timedelta
-    # What one step of rolling reads at most, so that it ends within seconds.
+    # What is rolled at a time: a server's rows of one step lie together on disk, and are read
+    # together. Until then the finer tier answers.
     step: timedelta
 
 
@@ -54,9 +55,9 @@ class State:
 
 RAW = "raw"
 RAW_TABLE = "performance_metrics"
-MINUTE = Tier("1m", "performance_1m", timedelta(minutes=1), timedelta(minutes=15))
+MINUTE = Tier("1m", "performance_1m", timedelta(minutes=1), timedelta(minutes=10))
 TEN_MINUTES = Tier("10m", "performance_10m", timedelta(minutes=10), timedelta(hours=2))
-TWO_HOURS = Tier("2h", "performance_2h", timedelta(hours=2), timedelta(hours=6))
+TWO_HOURS = Tier("2h", "performance_2h", timedelta(hours=2), timedelta(hours=12))
 # Made from the minutes, whose rows are there to make them again.
 COARSE = (TEN_MINUTES, TWO_HOURS)
 TIERS = (MINUTE, *COARSE)

@@ -66,7 +66,8 @@ RANGES = {
     "1 y": timedelta(days=365),
 }
 WRITERS = 2  # connections at a time
-STEP = timedelta(hours=2)
+# Of samples at a time: they lie in the order they came, whatever the step.
+RAW_STEP = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,50 +147,57 @@ def main() -> int:
 
 async def seed(url: str, size: Size) -> tuple[list[str], list[Kept]]:
     """Fill the tables; the servers' ids, and what the rows take."""
-    now = floor(datetime.now(timezone.utc), MINUTE.width)
+    now = floor(datetime.now(timezone.utc), MINUTE.step)
     raw_from = floor(now - timedelta(hours=size.raw_hours), TWO_HOURS.width)
     first = floor(now - timedelta(days=size.days), timedelta(days=1))
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SET synchronous_commit = off")
         fleet = await add_servers(connection, size.servers)
     say(f"{size.servers:,} servers: samples of {size.raw_hours} h")
-    await each(url, windows(raw_from, now), lambda c, s, u: put_raw(c, s, u, size.raw_interval))
+    await each(
+        url,
+        windows(raw_from, now, RAW_STEP),
+        lambda c, s, u: put_raw(c, fleet, s, u, size.raw_interval),
+    )
     say(f"minutes of {size.days} days")
-    await each(url, windows(first, raw_from), lambda c, s, u: put_tier(c, MINUTE, s, u))
+    await each(
+        url, windows(first, raw_from, MINUTE.step), lambda c, s, u: put_tier(c, fleet, MINUTE, s, u)
+    )
     say("minutes of the samples")
     await each(
         url,
-        windows(raw_from, now),
+        windows(raw_from, now, MINUTE.step),
         lambda c, s, u: rollup.roll(c, tier=MINUTE, since=s, until=u),
     )
     for tier in COARSE:
         say(f"{tier.name} of the minutes")
         await each(
             url,
-            windows(first, floor(now, tier.width)),
+            windows(first, floor(now, tier.step), tier.step),
             lambda c, s, u, tier=tier: rollup.roll(c, tier=tier, since=s, until=u),
         )
     if size.year:
         say("2h of a year")
         await each(
             url,
-            windows(floor(now - timedelta(days=366), timedelta(days=1)), first),
-            lambda c, s, u: put_tier(c, TWO_HOURS, s, u),
+            windows(floor(now - timedelta(days=366), timedelta(days=1)), first, TWO_HOURS.step),
+            lambda c, s, u: put_tier(c, fleet, TWO_HOURS, s, u),
         )
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         say("traffic")
         # In order: a step is from the fact before.
-        for since, until in windows(raw_from, floor(now, TRAFFIC.width)):
+        for since, until in windows(raw_from, floor(now, TRAFFIC.width), TRAFFIC.step):
             ends = await traffic.roll(connection, since=since, until=until)
             await traffic.open_periods(connection, marks=ends)
         await traffic.count_periods(connection, until=floor(now, TRAFFIC.width))
-        for name, width in [
-            (RAW, MINUTE.width),
-            *((tier.name, tier.width) for tier in (*TIERS, TRAFFIC)),
+        for name, step in [
+            (RAW, MINUTE.step),
+            *((tier.name, tier.step) for tier in TIERS),
+            (TRAFFIC.name, TRAFFIC.width),
         ]:
             await connection.execute(
                 "UPDATE rollup_state SET rolled_until = %s, complete_from = %s WHERE tier = %s",
-                [floor(now, width), raw_from if name in {RAW, TRAFFIC.name} else first, name],
+                [floor(now, step), raw_from if name in {RAW, TRAFFIC.name} else first, name],
             )
         if size.year:
             await connection.execute(
@@ -201,11 +209,11 @@ async def seed(url: str, size: Size) -> tuple[list[str], list[Kept]]:
         return fleet, await bytes_kept(connection)
 
 
-def windows(since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
+def windows(since: datetime, until: datetime, step: timedelta) -> list[tuple[datetime, datetime]]:
     found = []
     while since < until:
-        found.append((since, min(since + STEP, until)))
-        since += STEP
+        found.append((since, min(since + step, until)))
+        since += step
     return found
 
 
@@ -232,17 +240,27 @@ async def add_servers(connection: psycopg.AsyncConnection, count: int) -> list[s
 
 
 # A day's wave, a server's own place in it, and noise.
-_FLEET = (
-    " FROM generate_series({since}::timestamptz, {until}::timestamptz - {every}, {every}) AS t"
-    " CROSS JOIN LATERAL (SELECT extract(epoch FROM t)::float8 AS s) e"
-    " CROSS JOIN LATERAL (SELECT id, (0.4 + 0.3 * sin(s / 13751 + hashtext(id::text))"
-    " + 0.3 * random())::real AS v, row_number() OVER () AS n FROM vps"
-    " WHERE name LIKE 'bench %%') AS vps"
+_SERVERS = (
+    " (SELECT id, row_number() OVER () AS n FROM vps WHERE id = ANY (%(fleet)s::uuid[])) AS vps"
 )
+_TIMES = (
+    " generate_series(%(since)s::timestamptz, %(until)s::timestamptz - %(every)s, %(every)s) AS t"
+)
+_VALUES = (
+    " CROSS JOIN LATERAL (SELECT extract(epoch FROM t)::float8 AS s) e CROSS JOIN LATERAL (SELECT"
+    " (0.4 + 0.3 * sin(s / 13751 + hashtext(id::text)) + 0.3 * random())::real AS v) w"
+)
+# As they come, and as a step of rolling up leaves them.
+_BY_TIME = f" FROM{_TIMES} CROSS JOIN{_SERVERS}{_VALUES} ORDER BY t"
+_BY_SERVER = f" FROM{_SERVERS} CROSS JOIN{_TIMES}{_VALUES} ORDER BY id, t"
 
 
 async def put_raw(
-    connection: psycopg.AsyncConnection, since: datetime, until: datetime, interval: int
+    connection: psycopg.AsyncConnection,
+    fleet: Sequence[str],
+    since: datetime,
+    until: datetime,
+    interval: int,
 ) -> None:
     values: dict[str, str] = {name: f"(v * {scale})::real" for name, scale in SCALE.items()}
     values |= {name: f"(v * {SCALE[name]})::bigint" for name in WHOLE}
@@ -254,17 +272,22 @@ async def put_raw(
     # Agents do not report on the same instant.
     await _put(
         connection,
+        fleet,
         f"INSERT INTO performance_metrics (vps_id, time, {', '.join(names)}, detail)"
         f" SELECT id, t + n %% 1000 * interval '1 ms', {', '.join(values[n] for n in names)},"
-        f" repeat('x', {DETAIL_BYTES})::bytea" + _FLEET,
+        f" repeat('x', {DETAIL_BYTES})::bytea" + _BY_TIME,
         since,
         until,
-        timedelta(seconds=interval),
+        every=timedelta(seconds=interval),
     )
 
 
 async def put_tier(
-    connection: psycopg.AsyncConnection, tier: Tier, since: datetime, until: datetime
+    connection: psycopg.AsyncConnection,
+    fleet: Sequence[str],
+    tier: Tier,
+    since: datetime,
+    until: datetime,
 ) -> None:
     values = {"samples": "12", "seconds": "-1", **dict.fromkeys(TOTALS, "8e9::real")}
     values |= dict.fromkeys(COUNTERS, "((s - 1.5e9) * 20000)::bigint")
@@ -278,24 +301,27 @@ async def put_tier(
     names = rollup.columns(tier)
     await _put(
         connection,
+        fleet,
         f"INSERT INTO {tier.table} (vps_id, time, {', '.join(names)})"
-        f" SELECT id, t, {', '.join(values[name] for name in names)}" + _FLEET,
+        f" SELECT id, t, {', '.join(values[name] for name in names)}" + _BY_SERVER,
         since,
         until,
-        tier.width,
+        every=tier.width,
     )
 
 
 async def _put(
     connection: psycopg.AsyncConnection,
+    fleet: Sequence[str],
     statement: str,
     since: datetime,
     until: datetime,
+    *,
     every: timedelta,
 ) -> None:
     await connection.execute(
-        statement.format(since="%(since)s", until="%(until)s", every="%(every)s").encode(),
-        {"since": since, "until": until, "every": every},
+        statement.encode(),
+        {"since": since, "until": until, "every": every, "fleet": list(fleet)},
     )
 
 

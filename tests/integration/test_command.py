@@ -78,11 +78,14 @@ async def test_status_succeeds_when_all_answer_and_fails_when_one_does_not(
     own_world: World,
 ) -> None:
     await own_world.start_all()
+    own_world.start("rollup")
+    await own_world.ready("rollup")
     code, out, err = await run(own_world.environment(), "status", "--json")
     assert code == 0, out + err
     assert {service["service"] for service in json.loads(out)["services"]} == {
         "edge",
         "writer",
+        "rollup",
         "gateway",
     }
     await own_world.stop("writer")
@@ -139,7 +142,12 @@ async def test_secrets_are_nowhere_in_the_logs(own_world: World) -> None:
         await thief.send(MessageToServer(handshake=stolen))
         await thief.ended()
         await agent.connect()
-        await agent.outcome(BatchAck.OUTCOME_DURABLE, await agent.report())
+        await agent.outcome(BatchAck.OUTCOME_ACCEPTED, await agent.report())
+
+        async def written() -> bool:
+            return bool(await own_world.rows(agent.vps_id))
+
+        await until(written)
         ticket = (await user.post("/ws-tickets", json={"resource": "fleet/realtime"})).json()
         wrong = "a wrong password that is a canary"
         await user.post("/auth/login", json={"username": "x", "password": wrong})

@@ -10,20 +10,14 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from services.gateway.history import MAX_POINTS, WIDTHS, choose, plan
+from services.gateway.history import MAX_POINTS, WIDTHS, plan
 from services.gateway.store import history as store
 from services.kit import database
 from services.kit.tiers import (
-    EPOCH,
     GAUGES,
     MINUTE,
-    RAW,
     SPIKY,
-    TEN_MINUTES,
-    TIERS,
-    TWO_HOURS,
     Aggregate,
-    State,
     column,
     floor,
 )
@@ -93,7 +87,7 @@ async def test_the_seam_has_no_hole_and_counts_nothing_twice(
 ) -> None:
     (vps_id,) = await rolling.vps()
     width = WIDTHS[name]
-    start = ago(NOW, hours=5)
+    start = floor(NOW - timedelta(hours=5), timedelta(hours=2))
     samples = measured(vps_id, start, NOW)
     await rolling.store(samples)
     if rolled != "not at all":
@@ -134,74 +128,6 @@ async def test_a_percentile_is_of_the_minutes_averages(rolling: Rig) -> None:
             minutes = by_hand(rows, start, NOW, MINUTE.width).values()
             averages = [sum(row["cpu_usage"] for row in part) / len(part) for part in minutes]
             assert found[time]["cpu_usage_p95"] == pytest.approx(percentile(averages), rel=1e-5)
-
-
-def states(**complete_from: datetime) -> dict[str, State]:
-    rolled = floor(NOW, MINUTE.width)
-    return {
-        name: State(floor(rolled, width), complete_from.get(f"at_{name}", EPOCH))
-        for name, width in [(RAW, MINUTE.width), *((tier.name, tier.width) for tier in TIERS)]
-    }
-
-
-def test_no_window_has_more_than_a_thousand_points() -> None:
-    dice = random.Random(6)
-    kept = states(
-        at_raw=NOW - timedelta(hours=50),
-        at_1m=NOW - timedelta(days=30),
-        at_10m=NOW - timedelta(days=180),
-    )
-    for _ in range(5_000):
-        span = timedelta(seconds=10 ** dice.uniform(-1, 8.7))
-        end = NOW - timedelta(seconds=dice.choice([0, 10 ** dice.uniform(0, 8)]))
-        start = end - span
-        width = WIDTHS[choose("auto", start, end, kept)]
-        parts = plan(start, end, width, kept)
-        first = floor(min(part.since for part in parts), width)
-        assert -((first - end) // width) <= MAX_POINTS
-        assert parts[-1].until == end
-        assert [part.until for part in parts[:-1]] == [part.since for part in parts[1:]]
-        read = sum(
-            (part.until - part.since)
-            / (timedelta(seconds=1) if part.tier is None else part.tier.width)
-            for part in parts
-        )
-        assert read <= 90_000
-        if span < timedelta(minutes=15) and start > NOW - timedelta(hours=48):
-            assert width == timedelta(seconds=1)
-
-
-@pytest.mark.parametrize(
-    ("age", "span", "granularity"),
-    [
-        (timedelta(hours=1), timedelta(hours=1), "5s"),
-        (timedelta(hours=70), timedelta(hours=1), "1m"),
-        (timedelta(days=7), timedelta(days=7), "30m"),
-        (timedelta(days=40), timedelta(hours=1), "10m"),
-        (timedelta(days=300), timedelta(hours=1), "2h"),
-        (timedelta(days=365), timedelta(days=365), "12h"),
-        (timedelta(days=3_000), timedelta(hours=3), "2h"),
-        (timedelta(days=3_000), timedelta(days=3_000), "7d"),
-    ],
-)
-def test_the_finest_that_is_kept_of_the_time_is_chosen(
-    age: timedelta, span: timedelta, granularity: str
-) -> None:
-    kept = states(
-        at_raw=NOW - timedelta(hours=50),
-        at_1m=NOW - timedelta(days=30),
-        at_10m=NOW - timedelta(days=180),
-        at_2h=NOW - timedelta(days=1826),
-    )
-    assert choose("auto", NOW - age, NOW - age + span, kept) == granularity
-
-
-def test_a_window_of_ten_minutes_points_is_read_from_three_places() -> None:
-    kept = states()
-    parts = plan(NOW - timedelta(days=5), NOW, WIDTHS["10m"], kept)
-    assert [part.tier for part in parts] == [TEN_MINUTES, MINUTE, None]
-    parts = plan(NOW - timedelta(days=300), NOW - timedelta(days=1), WIDTHS["12h"], kept)
-    assert [part.tier for part in parts] == [TWO_HOURS]
 
 
 async def test_columns_are_added_when_asked_for(world: World) -> None:
