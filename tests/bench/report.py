@@ -126,7 +126,7 @@ def _sizes(report: Report) -> Table:
         ("edge to agent, TLS", _bytes(way.wire_down)),
         ("both ways, TLS", _bytes(payload)),
         ("both ways, with TCP and IP headers", _bytes(way.wire_with_headers)),
-        ("in JetStream", _bytes(way.stream)),
+        ("on the bus, with subject and headers", _bytes(way.bus)),
         ("in the database, raw", _bytes(stored.total)),
         ("of it table", _bytes(stored.table)),
         ("of it index", _bytes(stored.index)),

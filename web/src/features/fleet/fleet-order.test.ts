@@ -35,7 +35,7 @@ const FLEET = [
 
 test("servers are sorted by state, then by name with numbers counted", () => {
   const names = arrange(FLEET, "all", "").map(({ name }) => name);
-  expect(names).toEqual(["quiet", "new", "web-2", "web-10", "gone"]);
+  expect(names).toEqual(["quiet", "web-2", "web-10", "new", "gone"]);
 });
 
 test("a filter shows the servers it counted", () => {

@@ -3,7 +3,7 @@ import type { Vps, VpsStatus } from "@/api/vps";
 export type Filter = "all" | "online" | "offline" | "waiting";
 
 // What needs somebody comes first; what is gone comes last.
-const ORDER: readonly VpsStatus[] = ["stale", "pending", "online", "offline"];
+const ORDER: readonly VpsStatus[] = ["stale", "online", "pending", "offline"];
 
 const STATUSES: Readonly<Record<Filter, readonly VpsStatus[]>> = {
   all: ORDER,
