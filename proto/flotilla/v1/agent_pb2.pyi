@@ -610,12 +610,20 @@ class Powers(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     DOCKER_FIELD_NUMBER: _builtins.int
     FILE_ROOTS_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    COMMAND_KEYS_FIELD_NUMBER: _builtins.int
     shell: _builtins.bool
     commands: _builtins.bool
     files: Global___Powers.FileAccess.ValueType
     docker: Global___Powers.DockerAccess.ValueType
+    user: _builtins.str
+    """Who all of this runs as, such as "root"."""
     @_builtins.property
     def file_roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def command_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Ed25519 keys whose commands the agent obeys; empty without any power."""
+
     def __init__(
         self,
         *,
@@ -624,10 +632,12 @@ class Powers(_message.Message):
         files: Global___Powers.FileAccess.ValueType = ...,
         docker: Global___Powers.DockerAccess.ValueType = ...,
         file_roots: _abc.Iterable[_builtins.str] | None = ...,
+        user: _builtins.str = ...,
+        command_keys: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "docker", b"docker", "file_roots", b"file_roots", "files", b"files", "shell", b"shell"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_keys", b"command_keys", "commands", b"commands", "docker", b"docker", "file_roots", b"file_roots", "files", b"files", "shell", b"shell", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

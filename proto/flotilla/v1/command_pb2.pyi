@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
+from flotilla.v1 import docker_pb2 as _docker_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -14,6 +17,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -61,6 +69,8 @@ class Command(_message.Message):
     DOCKER_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
     PTY_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    ROTATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Executed once; a repeat returns the stored result."""
     vps_id: _builtins.str
@@ -81,6 +91,10 @@ class Command(_message.Message):
     def file(self) -> Global___FileAction: ...
     @_builtins.property
     def pty(self) -> Global___PtyAction: ...
+    @_builtins.property
+    def cancel(self) -> Global___CancelAction: ...
+    @_builtins.property
+    def rotate(self) -> Global___RotateAction: ...
     def __init__(
         self,
         *,
@@ -96,12 +110,14 @@ class Command(_message.Message):
         docker: Global___DockerAction | None = ...,
         file: Global___FileAction | None = ...,
         pty: Global___PtyAction | None = ...,
+        cancel: Global___CancelAction | None = ...,
+        rotate: Global___RotateAction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "docker", b"docker", "file", b"file", "pty", b"pty", "shell", b"shell"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cancel", b"cancel", "docker", b"docker", "file", b"file", "pty", b"pty", "rotate", b"rotate", "shell", b"shell"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "docker", b"docker", "expires_at_unix_ms", b"expires_at_unix_ms", "file", b"file", "id", b"id", "max_output_bytes", b"max_output_bytes", "nonce", b"nonce", "not_before_unix_ms", b"not_before_unix_ms", "pty", b"pty", "shell", b"shell", "timeout_ms", b"timeout_ms", "vps_id", b"vps_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "cancel", b"cancel", "docker", b"docker", "expires_at_unix_ms", b"expires_at_unix_ms", "file", b"file", "id", b"id", "max_output_bytes", b"max_output_bytes", "nonce", b"nonce", "not_before_unix_ms", b"not_before_unix_ms", "pty", b"pty", "rotate", b"rotate", "shell", b"shell", "timeout_ms", b"timeout_ms", "vps_id", b"vps_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["shell", "docker", "file", "pty"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["shell", "docker", "file", "pty", "cancel", "rotate"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
@@ -129,6 +145,49 @@ class ShellAction(_message.Message):
 Global___ShellAction: _TypeAlias = ShellAction  # noqa: Y015
 
 @_typing.final
+class CancelAction(_message.Message):
+    """Ends a command that runs: its process group is killed, its result says cancelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelAction: _TypeAlias = CancelAction  # noqa: Y015
+
+@_typing.final
+class RotateAction(_message.Message):
+    """Signed with a key the agent trusts: from now on it trusts this one instead."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_KEY_FIELD_NUMBER: _builtins.int
+    command_key: _builtins.bytes
+    """Ed25519, 32 bytes."""
+    def __init__(
+        self,
+        *,
+        command_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_key", b"command_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateAction: _TypeAlias = RotateAction  # noqa: Y015
+
+@_typing.final
 class DockerAction(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -150,6 +209,10 @@ class DockerAction(_message.Message):
         OPERATION_KILL: DockerAction._Operation.ValueType  # 9
         OPERATION_REMOVE: DockerAction._Operation.ValueType  # 10
         OPERATION_PULL: DockerAction._Operation.ValueType  # 11
+        OPERATION_IMAGES: DockerAction._Operation.ValueType  # 12
+        OPERATION_REMOVE_IMAGE: DockerAction._Operation.ValueType  # 13
+        OPERATION_PRUNE_IMAGES: DockerAction._Operation.ValueType  # 14
+        """Images that nothing refers to."""
 
     class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
     OPERATION_UNSPECIFIED: DockerAction.Operation.ValueType  # 0
@@ -164,21 +227,44 @@ class DockerAction(_message.Message):
     OPERATION_KILL: DockerAction.Operation.ValueType  # 9
     OPERATION_REMOVE: DockerAction.Operation.ValueType  # 10
     OPERATION_PULL: DockerAction.Operation.ValueType  # 11
+    OPERATION_IMAGES: DockerAction.Operation.ValueType  # 12
+    OPERATION_REMOVE_IMAGE: DockerAction.Operation.ValueType  # 13
+    OPERATION_PRUNE_IMAGES: DockerAction.Operation.ValueType  # 14
+    """Images that nothing refers to."""
 
     OPERATION_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
+    TAIL_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_UNIX_MS_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    GRACE_SECONDS_FIELD_NUMBER: _builtins.int
     operation: Global___DockerAction.Operation.ValueType
     target: _builtins.str
     """Container id or image reference, as the operation needs."""
+    tail: _builtins.int
+    """Of LOGS: the last so many lines, 0 for all within the bound."""
+    since_unix_ms: _builtins.int
+    """Of LOGS: 0 for no bound."""
+    until_unix_ms: _builtins.int
+    force: _builtins.bool
+    """Of REMOVE and REMOVE_IMAGE: even while it runs or is used."""
+    grace_seconds: _builtins.int
+    """Of STOP and RESTART: before it is killed."""
     def __init__(
         self,
         *,
         operation: Global___DockerAction.Operation.ValueType = ...,
         target: _builtins.str = ...,
+        tail: _builtins.int = ...,
+        since_unix_ms: _builtins.int = ...,
+        until_unix_ms: _builtins.int = ...,
+        force: _builtins.bool = ...,
+        grace_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "grace_seconds", b"grace_seconds", "operation", b"operation", "since_unix_ms", b"since_unix_ms", "tail", b"tail", "target", b"target", "until_unix_ms", b"until_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,6 +290,16 @@ class FileAction(_message.Message):
         OPERATION_COPY: FileAction._Operation.ValueType  # 7
         OPERATION_DELETE: FileAction._Operation.ValueType  # 8
         OPERATION_CHANGE_MODE: FileAction._Operation.ValueType  # 9
+        OPERATION_CHANGE_OWNER: FileAction._Operation.ValueType  # 10
+        OPERATION_COMMIT: FileAction._Operation.ValueType  # 11
+        """Puts a complete draft in the file's place, at once."""
+        OPERATION_ABORT: FileAction._Operation.ValueType  # 12
+        OPERATION_UPLOAD_STATE: FileAction._Operation.ValueType  # 13
+        """How much of a draft is there."""
+        OPERATION_CHECKSUM: FileAction._Operation.ValueType  # 14
+        OPERATION_ARCHIVE: FileAction._Operation.ValueType  # 15
+        """A .tar.gz of `names`; EXTRACT takes tar, its compressed kinds and zip."""
+        OPERATION_EXTRACT: FileAction._Operation.ValueType  # 16
 
     class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
     OPERATION_UNSPECIFIED: FileAction.Operation.ValueType  # 0
@@ -216,6 +312,16 @@ class FileAction(_message.Message):
     OPERATION_COPY: FileAction.Operation.ValueType  # 7
     OPERATION_DELETE: FileAction.Operation.ValueType  # 8
     OPERATION_CHANGE_MODE: FileAction.Operation.ValueType  # 9
+    OPERATION_CHANGE_OWNER: FileAction.Operation.ValueType  # 10
+    OPERATION_COMMIT: FileAction.Operation.ValueType  # 11
+    """Puts a complete draft in the file's place, at once."""
+    OPERATION_ABORT: FileAction.Operation.ValueType  # 12
+    OPERATION_UPLOAD_STATE: FileAction.Operation.ValueType  # 13
+    """How much of a draft is there."""
+    OPERATION_CHECKSUM: FileAction.Operation.ValueType  # 14
+    OPERATION_ARCHIVE: FileAction.Operation.ValueType  # 15
+    """A .tar.gz of `names`; EXTRACT takes tar, its compressed kinds and zip."""
+    OPERATION_EXTRACT: FileAction.Operation.ValueType  # 16
 
     OPERATION_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
@@ -224,6 +330,15 @@ class FileAction(_message.Message):
     LENGTH_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    OVERWRITE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    RECURSIVE_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
     operation: Global___FileAction.Operation.ValueType
     path: _builtins.str
     destination: _builtins.str
@@ -232,6 +347,26 @@ class FileAction(_message.Message):
     length: _builtins.int
     data: _builtins.bytes
     mode: _builtins.int
+    """Permission bits of CHANGE_MODE."""
+    upload_id: _builtins.str
+    """Of WRITE, COMMIT, ABORT and UPLOAD_STATE: names the draft beside the file."""
+    version: _builtins.str
+    """Of COMMIT and DELETE: the FileEntry.version that must still be there; empty for any."""
+    overwrite: _builtins.bool
+    """Of COMMIT, RENAME, COPY, ARCHIVE and EXTRACT: what is there already may be replaced."""
+    sha256: _builtins.bytes
+    """Of COMMIT: what the whole draft must be; empty for unchecked."""
+    owner: _builtins.str
+    """Of CHANGE_OWNER: names or numbers, empty to leave as it is."""
+    group: _builtins.str
+    recursive: _builtins.bool
+    """Of DELETE, CHANGE_MODE and CHANGE_OWNER: a folder with all in it."""
+    size: _builtins.int
+    """Of COMMIT: bytes the draft must have."""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of ARCHIVE: names within `path`; the archive is `destination`."""
+
     def __init__(
         self,
         *,
@@ -242,10 +377,19 @@ class FileAction(_message.Message):
         length: _builtins.int = ...,
         data: _builtins.bytes = ...,
         mode: _builtins.int = ...,
+        upload_id: _builtins.str = ...,
+        version: _builtins.str = ...,
+        overwrite: _builtins.bool = ...,
+        sha256: _builtins.bytes = ...,
+        owner: _builtins.str = ...,
+        group: _builtins.str = ...,
+        recursive: _builtins.bool = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "destination", b"destination", "length", b"length", "mode", b"mode", "offset", b"offset", "operation", b"operation", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "destination", b"destination", "group", b"group", "length", b"length", "mode", b"mode", "names", b"names", "offset", b"offset", "operation", b"operation", "overwrite", b"overwrite", "owner", b"owner", "path", b"path", "recursive", b"recursive", "sha256", b"sha256", "size", b"size", "upload_id", b"upload_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,22 +401,65 @@ class PtyAction(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PtyAction._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: PtyAction._Kind.ValueType  # 0
+        """The login shell of the user the agent runs as."""
+        KIND_CONTAINER_EXEC: PtyAction._Kind.ValueType  # 1
+        """A shell in a container."""
+        KIND_CONTAINER_LOGS: PtyAction._Kind.ValueType  # 2
+        """A container's log, followed; takes no input."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: PtyAction.Kind.ValueType  # 0
+    """The login shell of the user the agent runs as."""
+    KIND_CONTAINER_EXEC: PtyAction.Kind.ValueType  # 1
+    """A shell in a container."""
+    KIND_CONTAINER_LOGS: PtyAction.Kind.ValueType  # 2
+    """A container's log, followed; takes no input."""
+
     SESSION_ID_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    TAIL_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    WINDOW_BYTES_FIELD_NUMBER: _builtins.int
+    LEASE_MS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     columns: _builtins.int
     rows: _builtins.int
+    kind: Global___PtyAction.Kind.ValueType
+    container: _builtins.str
+    """Container id; of the CONTAINER kinds."""
+    tail: _builtins.int
+    """Of CONTAINER_LOGS, as in DockerAction."""
+    since_unix_ms: _builtins.int
+    window_bytes: _builtins.int
+    """Bytes of output that may be on their way unacknowledged."""
+    lease_ms: _builtins.int
+    """Without a word from the session's owner for so long, it ends."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         columns: _builtins.int = ...,
         rows: _builtins.int = ...,
+        kind: Global___PtyAction.Kind.ValueType = ...,
+        container: _builtins.str = ...,
+        tail: _builtins.int = ...,
+        since_unix_ms: _builtins.int = ...,
+        window_bytes: _builtins.int = ...,
+        lease_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "container", b"container", "kind", b"kind", "lease_ms", b"lease_ms", "rows", b"rows", "session_id", b"session_id", "since_unix_ms", b"since_unix_ms", "tail", b"tail", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -281,6 +468,45 @@ Global___PtyAction: _TypeAlias = PtyAction  # noqa: Y015
 @_typing.final
 class CommandResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Failure:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FailureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CommandResponse._Failure.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FAILURE_UNSPECIFIED: CommandResponse._Failure.ValueType  # 0
+        FAILURE_FORBIDDEN: CommandResponse._Failure.ValueType  # 1
+        """The host's policy does not allow it, or the command is not to be trusted."""
+        FAILURE_NOT_FOUND: CommandResponse._Failure.ValueType  # 2
+        FAILURE_CONFLICT: CommandResponse._Failure.ValueType  # 3
+        """It is there already, or was changed meanwhile."""
+        FAILURE_INVALID: CommandResponse._Failure.ValueType  # 4
+        FAILURE_TOO_LARGE: CommandResponse._Failure.ValueType  # 5
+        FAILURE_BUSY: CommandResponse._Failure.ValueType  # 6
+        """Too much runs there just now."""
+        FAILURE_UNAVAILABLE: CommandResponse._Failure.ValueType  # 7
+        """The engine or the disk is not there, or full."""
+        FAILURE_DISCONNECTED: CommandResponse._Failure.ValueType  # 8
+        """Said by the edge: the agent's stream ended first, and whether it was done is not known."""
+
+    class Failure(_Failure, metaclass=_FailureEnumTypeWrapper):
+        """What a caller does about it; `reason` is for people."""
+
+    FAILURE_UNSPECIFIED: CommandResponse.Failure.ValueType  # 0
+    FAILURE_FORBIDDEN: CommandResponse.Failure.ValueType  # 1
+    """The host's policy does not allow it, or the command is not to be trusted."""
+    FAILURE_NOT_FOUND: CommandResponse.Failure.ValueType  # 2
+    FAILURE_CONFLICT: CommandResponse.Failure.ValueType  # 3
+    """It is there already, or was changed meanwhile."""
+    FAILURE_INVALID: CommandResponse.Failure.ValueType  # 4
+    FAILURE_TOO_LARGE: CommandResponse.Failure.ValueType  # 5
+    FAILURE_BUSY: CommandResponse.Failure.ValueType  # 6
+    """Too much runs there just now."""
+    FAILURE_UNAVAILABLE: CommandResponse.Failure.ValueType  # 7
+    """The engine or the disk is not there, or full."""
+    FAILURE_DISCONNECTED: CommandResponse.Failure.ValueType  # 8
+    """Said by the edge: the agent's stream ended first, and whether it was done is not known."""
 
     class _Status:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -294,6 +520,7 @@ class CommandResponse(_message.Message):
         STATUS_TIMED_OUT: CommandResponse._Status.ValueType  # 3
         STATUS_REFUSED: CommandResponse._Status.ValueType  # 4
         STATUS_FAILED: CommandResponse._Status.ValueType  # 5
+        STATUS_CANCELLED: CommandResponse._Status.ValueType  # 6
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper): ...
     STATUS_UNSPECIFIED: CommandResponse.Status.ValueType  # 0
@@ -302,6 +529,7 @@ class CommandResponse(_message.Message):
     STATUS_TIMED_OUT: CommandResponse.Status.ValueType  # 3
     STATUS_REFUSED: CommandResponse.Status.ValueType  # 4
     STATUS_FAILED: CommandResponse.Status.ValueType  # 5
+    STATUS_CANCELLED: CommandResponse.Status.ValueType  # 6
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
@@ -312,6 +540,16 @@ class CommandResponse(_message.Message):
     STDERR_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    PRUNED_FIELD_NUMBER: _builtins.int
+    PULL_FIELD_NUMBER: _builtins.int
+    LISTING_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     status: Global___CommandResponse.Status.ValueType
     exit_code: _builtins.int
@@ -323,6 +561,26 @@ class CommandResponse(_message.Message):
     truncated: _builtins.bool
     reason: _builtins.str
     """For REFUSED and FAILED: why."""
+    failure: Global___CommandResponse.Failure.ValueType
+    """For REFUSED and FAILED: of what kind."""
+    received_bytes: _builtins.int
+    """Bytes of a draft that are there, without a hole."""
+    @_builtins.property
+    def containers(self) -> Global___ContainerList: ...
+    @_builtins.property
+    def container(self) -> Global___ContainerDetails: ...
+    @_builtins.property
+    def images(self) -> Global___ImageList: ...
+    @_builtins.property
+    def pruned(self) -> Global___ImagesPruned: ...
+    @_builtins.property
+    def pull(self) -> Global___PullProgress: ...
+    @_builtins.property
+    def listing(self) -> Global___FileListing: ...
+    @_builtins.property
+    def file(self) -> Global___FileEntry: ...
+    @_builtins.property
+    def chunk(self) -> Global___FileChunk: ...
     def __init__(
         self,
         *,
@@ -335,14 +593,414 @@ class CommandResponse(_message.Message):
         stderr: _builtins.bytes = ...,
         truncated: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        failure: Global___CommandResponse.Failure.ValueType = ...,
+        containers: Global___ContainerList | None = ...,
+        container: Global___ContainerDetails | None = ...,
+        images: Global___ImageList | None = ...,
+        pruned: Global___ImagesPruned | None = ...,
+        pull: Global___PullProgress | None = ...,
+        listing: Global___FileListing | None = ...,
+        file: Global___FileEntry | None = ...,
+        chunk: Global___FileChunk | None = ...,
+        received_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "container", b"container", "containers", b"containers", "file", b"file", "images", b"images", "listing", b"listing", "pruned", b"pruned", "pull", b"pull", "received_bytes", b"received_bytes", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "command_id", b"command_id", "container", b"container", "containers", b"containers", "exit_code", b"exit_code", "failure", b"failure", "file", b"file", "images", b"images", "last", b"last", "listing", b"listing", "part", b"part", "pruned", b"pruned", "pull", b"pull", "reason", b"reason", "received_bytes", b"received_bytes", "result", b"result", "status", b"status", "stderr", b"stderr", "stdout", b"stdout", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["containers", "container", "images", "pruned", "pull", "listing", "file", "chunk", "received_bytes"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___CommandResponse: _TypeAlias = CommandResponse  # noqa: Y015
+
+@_typing.final
+class ContainerList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """More were there than are listed."""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[_docker_pb2.DockerContainerInfo]: ...
+    def __init__(
+        self,
+        *,
+        containers: _abc.Iterable[_docker_pb2.DockerContainerInfo] | None = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "exit_code", b"exit_code", "last", b"last", "part", b"part", "reason", b"reason", "status", b"status", "stderr", b"stderr", "stdout", b"stdout", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommandResponse: _TypeAlias = CommandResponse  # noqa: Y015
+Global___ContainerList: _TypeAlias = ContainerList  # noqa: Y015
+
+@_typing.final
+class ContainerDetails(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Variable(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        MASKED_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        value: _builtins.str
+        """Empty when it was masked."""
+        masked: _builtins.bool
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            value: _builtins.str = ...,
+            masked: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["masked", b"masked", "name", b"name", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Network(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        IP_ADDRESS_FIELD_NUMBER: _builtins.int
+        MAC_ADDRESS_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        ip_address: _builtins.str
+        mac_address: _builtins.str
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            ip_address: _builtins.str = ...,
+            mac_address: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["ip_address", b"ip_address", "mac_address", b"mac_address", "name", b"name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    INFO_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    WORKING_DIRECTORY_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    RESTART_POLICY_FIELD_NUMBER: _builtins.int
+    RESTART_COUNT_FIELD_NUMBER: _builtins.int
+    STARTED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    NETWORK_MODE_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
+    PRIVILEGED_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    CPU_LIMIT_FIELD_NUMBER: _builtins.int
+    user: _builtins.str
+    working_directory: _builtins.str
+    restart_policy: _builtins.str
+    restart_count: _builtins.int
+    started_at_unix_ms: _builtins.int
+    finished_at_unix_ms: _builtins.int
+    exit_code: _builtins.int
+    health: _builtins.str
+    """"healthy", "unhealthy", "starting"; empty without a check."""
+    network_mode: _builtins.str
+    privileged: _builtins.bool
+    image_id: _builtins.str
+    error: _builtins.str
+    """Empty when it could start."""
+    memory_limit_bytes: _builtins.int
+    """0 for no bound."""
+    cpu_limit: _builtins.float
+    @_builtins.property
+    def info(self) -> _docker_pb2.DockerContainerInfo: ...
+    @_builtins.property
+    def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def environment(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerDetails.Variable]: ...
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerDetails.Network]: ...
+    def __init__(
+        self,
+        *,
+        info: _docker_pb2.DockerContainerInfo | None = ...,
+        command: _abc.Iterable[_builtins.str] | None = ...,
+        user: _builtins.str = ...,
+        working_directory: _builtins.str = ...,
+        environment: _abc.Iterable[Global___ContainerDetails.Variable] | None = ...,
+        restart_policy: _builtins.str = ...,
+        restart_count: _builtins.int = ...,
+        started_at_unix_ms: _builtins.int = ...,
+        finished_at_unix_ms: _builtins.int = ...,
+        exit_code: _builtins.int = ...,
+        health: _builtins.str = ...,
+        network_mode: _builtins.str = ...,
+        networks: _abc.Iterable[Global___ContainerDetails.Network] | None = ...,
+        privileged: _builtins.bool = ...,
+        image_id: _builtins.str = ...,
+        error: _builtins.str = ...,
+        memory_limit_bytes: _builtins.int = ...,
+        cpu_limit: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "cpu_limit", b"cpu_limit", "environment", b"environment", "error", b"error", "exit_code", b"exit_code", "finished_at_unix_ms", b"finished_at_unix_ms", "health", b"health", "image_id", b"image_id", "info", b"info", "memory_limit_bytes", b"memory_limit_bytes", "network_mode", b"network_mode", "networks", b"networks", "privileged", b"privileged", "restart_count", b"restart_count", "restart_policy", b"restart_policy", "started_at_unix_ms", b"started_at_unix_ms", "user", b"user", "working_directory", b"working_directory"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContainerDetails: _TypeAlias = ContainerDetails  # noqa: Y015
+
+@_typing.final
+class ImageList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Image(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        TAGS_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        CREATED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+        CONTAINERS_FIELD_NUMBER: _builtins.int
+        id: _builtins.str
+        size_bytes: _builtins.int
+        created_at_unix_ms: _builtins.int
+        containers: _builtins.int
+        """Containers made from it."""
+        @_builtins.property
+        def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+        def __init__(
+            self,
+            *,
+            id: _builtins.str = ...,
+            tags: _abc.Iterable[_builtins.str] | None = ...,
+            size_bytes: _builtins.int = ...,
+            created_at_unix_ms: _builtins.int = ...,
+            containers: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "created_at_unix_ms", b"created_at_unix_ms", "id", b"id", "size_bytes", b"size_bytes", "tags", b"tags"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    IMAGES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageList.Image]: ...
+    def __init__(
+        self,
+        *,
+        images: _abc.Iterable[Global___ImageList.Image] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageList: _TypeAlias = ImageList  # noqa: Y015
+
+@_typing.final
+class ImagesPruned(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: _builtins.int
+    RECLAIMED_BYTES_FIELD_NUMBER: _builtins.int
+    images: _builtins.int
+    reclaimed_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        images: _builtins.int = ...,
+        reclaimed_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "reclaimed_bytes", b"reclaimed_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImagesPruned: _TypeAlias = ImagesPruned  # noqa: Y015
+
+@_typing.final
+class PullProgress(_message.Message):
+    """A part of a PULL's response: one layer, or the pull itself where `layer` is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYER_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CURRENT_BYTES_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    layer: _builtins.str
+    status: _builtins.str
+    current_bytes: _builtins.int
+    total_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        layer: _builtins.str = ...,
+        status: _builtins.str = ...,
+        current_bytes: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_bytes", b"current_bytes", "layer", b"layer", "status", b"status", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PullProgress: _TypeAlias = PullProgress  # noqa: Y015
+
+@_typing.final
+class FileListing(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """As asked, normalised."""
+    truncated: _builtins.bool
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileEntry]: ...
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        entries: _abc.Iterable[Global___FileEntry] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "path", b"path", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileListing: _TypeAlias = FileListing  # noqa: Y015
+
+@_typing.final
+class FileEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[FileEntry._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: FileEntry._Kind.ValueType  # 0
+        KIND_FILE: FileEntry._Kind.ValueType  # 1
+        KIND_DIRECTORY: FileEntry._Kind.ValueType  # 2
+        KIND_LINK: FileEntry._Kind.ValueType  # 3
+        KIND_OTHER: FileEntry._Kind.ValueType  # 4
+        """A device, socket or pipe: listed, never opened."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: FileEntry.Kind.ValueType  # 0
+    KIND_FILE: FileEntry.Kind.ValueType  # 1
+    KIND_DIRECTORY: FileEntry.Kind.ValueType  # 2
+    KIND_LINK: FileEntry.Kind.ValueType  # 3
+    KIND_OTHER: FileEntry.Kind.ValueType  # 4
+    """A device, socket or pipe: listed, never opened."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    MODIFIED_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    LINK_TARGET_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    kind: Global___FileEntry.Kind.ValueType
+    size_bytes: _builtins.int
+    mode: _builtins.int
+    """Permission bits."""
+    user_id: _builtins.int
+    group_id: _builtins.int
+    owner: _builtins.str
+    """Empty when the host has no name for it."""
+    group: _builtins.str
+    modified_at_unix_ms: _builtins.int
+    link_target: _builtins.str
+    """Of a symbolic link; what it says, not where it leads."""
+    version: _builtins.str
+    """Changes whenever the file does."""
+    sha256: _builtins.bytes
+    """Of CHECKSUM and COMMIT."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___FileEntry.Kind.ValueType = ...,
+        size_bytes: _builtins.int = ...,
+        mode: _builtins.int = ...,
+        user_id: _builtins.int = ...,
+        group_id: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        group: _builtins.str = ...,
+        modified_at_unix_ms: _builtins.int = ...,
+        link_target: _builtins.str = ...,
+        version: _builtins.str = ...,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "group_id", b"group_id", "kind", b"kind", "link_target", b"link_target", "mode", b"mode", "modified_at_unix_ms", b"modified_at_unix_ms", "name", b"name", "owner", b"owner", "sha256", b"sha256", "size_bytes", b"size_bytes", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileEntry: _TypeAlias = FileEntry  # noqa: Y015
+
+@_typing.final
+class FileChunk(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    data: _builtins.bytes
+    size_bytes: _builtins.int
+    """Of the whole file, now."""
+    version: _builtins.str
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        size_bytes: _builtins.int = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "offset", b"offset", "size_bytes", b"size_bytes", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileChunk: _TypeAlias = FileChunk  # noqa: Y015
 
 @_typing.final
 class PtyDataToAgent(_message.Message):
@@ -354,10 +1012,29 @@ class PtyDataToAgent(_message.Message):
     RESIZE_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     CREDIT_BYTES_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    data: _builtins.bytes
-    credit_bytes: _builtins.int
-    """Bytes of output the viewer is ready for, added to what it had."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def data(self) -> _builtins.bytes:
+        """Nobody sends it: PtyInput is signed."""
+
+    @data.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def data(self, value: _builtins.bytes) -> None:
+        """Nobody sends it: PtyInput is signed."""
+
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def credit_bytes(self) -> _builtins.int:
+        """Nobody sends it: PtyAcknowledge says the same and survives a loss."""
+
+    @credit_bytes.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def credit_bytes(self, value: _builtins.int) -> None:
+        """Nobody sends it: PtyAcknowledge says the same and survives a loss."""
+
     @_builtins.property
     def start(self) -> Global___CommandRequest:
         """A start carries its own signature: a terminal is a command."""
@@ -366,6 +1043,10 @@ class PtyDataToAgent(_message.Message):
     def resize(self) -> Global___PtyResize: ...
     @_builtins.property
     def close(self) -> Global___PtyClose: ...
+    @_builtins.property
+    def input(self) -> Global___PtyInput: ...
+    @_builtins.property
+    def acknowledge(self) -> Global___PtyAcknowledge: ...
     def __init__(
         self,
         *,
@@ -375,16 +1056,95 @@ class PtyDataToAgent(_message.Message):
         resize: Global___PtyResize | None = ...,
         close: Global___PtyClose | None = ...,
         credit_bytes: _builtins.int = ...,
+        input: Global___PtyInput | None = ...,
+        acknowledge: Global___PtyAcknowledge | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "credit_bytes", b"credit_bytes", "data", b"data", "event", b"event", "resize", b"resize", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "close", b"close", "credit_bytes", b"credit_bytes", "data", b"data", "event", b"event", "input", b"input", "resize", b"resize", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "credit_bytes", b"credit_bytes", "data", b"data", "event", b"event", "resize", b"resize", "session_id", b"session_id", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "close", b"close", "credit_bytes", b"credit_bytes", "data", b"data", "event", b"event", "input", b"input", "resize", b"resize", "session_id", b"session_id", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["data", "start", "resize", "close", "credit_bytes"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["data", "start", "resize", "close", "credit_bytes", "input", "acknowledge"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___PtyDataToAgent: _TypeAlias = PtyDataToAgent  # noqa: Y015
+
+@_typing.final
+class PtyInput(_message.Message):
+    """What was typed. Signed, since whoever owns the bus could type otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Bytes of input before these, from the session's start."""
+    data: _builtins.bytes
+    signature: _builtins.bytes
+    """Ed25519 over "flotilla-pty-input-v1\\0" + session_id + "\\0" + offset, 8 bytes big-endian, + data."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "offset", b"offset", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PtyInput: _TypeAlias = PtyInput  # noqa: Y015
+
+@_typing.final
+class PtyAcknowledge(_message.Message):
+    """Both ways, cumulative: all bytes below this offset have arrived. To the agent it is a sign of
+    life too, and an agent that still has unacknowledged output sends that again on a new stream,
+    and when it is told the same offset again. For a session that it does not have, an agent answers
+    with PtyExit.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PtyAcknowledge: _TypeAlias = PtyAcknowledge  # noqa: Y015
+
+@_typing.final
+class PtyOutput(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Bytes of output before these, from the session's start."""
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PtyOutput: _TypeAlias = PtyOutput  # noqa: Y015
 
 @_typing.final
 class PtyDataToServer(_message.Message):
@@ -393,26 +1153,68 @@ class PtyDataToServer(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     EXIT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    data: _builtins.bytes
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def data(self) -> _builtins.bytes:
+        """Nobody sends it: PtyOutput says where it belongs."""
+
+    @data.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def data(self, value: _builtins.bytes) -> None:
+        """Nobody sends it: PtyOutput says where it belongs."""
+
     @_builtins.property
     def exit(self) -> Global___PtyExit: ...
+    @_builtins.property
+    def output(self) -> Global___PtyOutput: ...
+    @_builtins.property
+    def acknowledge(self) -> Global___PtyAcknowledge: ...
+    @_builtins.property
+    def started(self) -> Global___PtyStarted:
+        """The session runs; of a terminal, with which program."""
+
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         data: _builtins.bytes = ...,
         exit: Global___PtyExit | None = ...,
+        output: Global___PtyOutput | None = ...,
+        acknowledge: Global___PtyAcknowledge | None = ...,
+        started: Global___PtyStarted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "event", b"event", "exit", b"exit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "data", b"data", "event", b"event", "exit", b"exit", "output", b"output", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "event", b"event", "exit", b"exit", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "data", b"data", "event", b"event", "exit", b"exit", "output", b"output", "session_id", b"session_id", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["data", "exit"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["data", "exit", "output", "acknowledge", "started"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___PtyDataToServer: _TypeAlias = PtyDataToServer  # noqa: Y015
+
+@_typing.final
+class PtyStarted(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    def __init__(
+        self,
+        *,
+        program: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PtyStarted: _TypeAlias = PtyStarted  # noqa: Y015
 
 @_typing.final
 class PtyResize(_message.Message):
@@ -457,21 +1259,31 @@ Global___PtyClose: _TypeAlias = PtyClose  # noqa: Y015
 
 @_typing.final
 class PtyExit(_message.Message):
+    """The last word of a session, said again to every acknowledgement that follows."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EXIT_CODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     exit_code: _builtins.int
     reason: _builtins.str
+    offset: _builtins.int
+    """Bytes of output there were in all."""
+    failure: Global___CommandResponse.Failure.ValueType
+    """For a session that was refused or did not begin: of what kind."""
     def __init__(
         self,
         *,
         exit_code: _builtins.int = ...,
         reason: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        failure: Global___CommandResponse.Failure.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit_code", b"exit_code", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit_code", b"exit_code", "failure", b"failure", "offset", b"offset", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -164,6 +164,8 @@ class AuditRecorded(_message.Message):
     ALLOWED_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     PEER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     time_unix_ms: _builtins.int
     actor: _builtins.str
     """"user:<id>", "agent:<vps>", "anonymous"."""
@@ -172,6 +174,10 @@ class AuditRecorded(_message.Message):
     allowed: _builtins.bool
     reason: _builtins.str
     peer: _builtins.str
+    id: _builtins.str
+    """A UUID: the entry is stored once."""
+    detail: _builtins.str
+    """What of the object: a path, a container, a command's id."""
     def __init__(
         self,
         *,
@@ -182,10 +188,12 @@ class AuditRecorded(_message.Message):
         allowed: _builtins.bool = ...,
         reason: _builtins.str = ...,
         peer: _builtins.str = ...,
+        id: _builtins.str = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "allowed", b"allowed", "object", b"object", "peer", b"peer", "reason", b"reason", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "allowed", b"allowed", "detail", b"detail", "id", b"id", "object", b"object", "peer", b"peer", "reason", b"reason", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
