@@ -21,6 +21,15 @@ class Action(StrEnum):
     TRAFFIC_READ = "traffic.read"
     TRAFFIC_UPDATE = "traffic.update"
     TRAFFIC_CORRECT = "traffic.correct"
+    COMMAND_READ = "command.read"
+    COMMAND_RUN = "command.run"
+    DOCKER_READ = "docker.read"
+    DOCKER_ACT = "docker.act"
+    FILES_READ = "files.read"
+    FILES_WRITE = "files.write"
+    SHELL_READ = "shell.read"  # sessions, recordings, watching
+    SHELL_OPEN = "shell.open"
+    AUDIT_READ = "audit.read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,10 @@ _MEMBER_ON_OWN = frozenset(
     {
         *(Action.VPS_READ, Action.VPS_UPDATE, Action.VPS_DELETE, Action.VPS_ENROL),
         *(Action.TRAFFIC_READ, Action.TRAFFIC_UPDATE, Action.TRAFFIC_CORRECT),
+        *(Action.COMMAND_READ, Action.COMMAND_RUN),
+        *(Action.DOCKER_READ, Action.DOCKER_ACT),
+        *(Action.FILES_READ, Action.FILES_WRITE),
+        *(Action.SHELL_READ, Action.SHELL_OPEN),
     }
 )
 

@@ -5,15 +5,17 @@ header, with `traceparent` beside it, so that any client can follow the traffic.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Generic, TypeVar
 
 import structlog
 from google.protobuf.message import DecodeError, Message
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, SlowConsumerError
 from nats.js import JetStreamContext
@@ -25,9 +27,9 @@ from nats.js.errors import (
 from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
 from prometheus_client import Counter
 
-from services.kit import subjects
+from services.kit import cancellation, subjects
 from services.kit.acknowledgements import Acknowledgements
-from services.kit.errors import PoisonError, TransientError
+from services.kit.errors import NobodyServesError, PoisonError, TransientError
 from services.kit.health import Health
 from services.kit.settings import Settings, StrongSecret
 from services.kit.telemetry import trace_headers, traced
@@ -39,9 +41,11 @@ EDGE_HEADER = "Flotilla-Edge"  # the edge to tell when it is durable
 MSG_ID_HEADER = "Nats-Msg-Id"
 REVISION_HEADER = "Nats-Expected-Last-Subject-Sequence"
 WRONG_REVISION = 10071  # nats-server's error code
+NO_RESPONDERS = "503"  # in the header `Status`, as NATS' protocol has it
 PUBLISH_TIMEOUT = 5.0  # seconds
 REQUEST_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 3  # seconds
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 PENDING_BYTES = 8 * 1024 * 1024  # a subscriber slower than this drops and counts
 
 SLOW_CONSUMER = Counter(
@@ -75,11 +79,29 @@ def decode(data: bytes, kind: type[M]) -> M:
         raise PoisonError(f"not a {kind.DESCRIPTOR.full_name}") from error
 
 
-def raise_if_cancelled() -> None:
-    """Before Python 3.12 a time-out in the client can swallow a cancellation of the same moment."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+def nobody_serves(message: Msg) -> bool:
+    """Whether this is NATS' own answer, in the place of one."""
+    return not message.data and (message.headers or {}).get("Status") == NO_RESPONDERS
+
+
+class Answers(Generic[M]):
+    """What comes back of one question, in order."""
+
+    def __init__(self, subscription: Subscription, subject: str, kind: type[M]) -> None:
+        self._subscription = subscription
+        self._subject = subject
+        self._kind = kind
+
+    async def next(self, *, timeout: float) -> M:
+        """Raises: NobodyServesError, TransientError, PoisonError."""
+        try:
+            with cancellation.heeded():
+                message = await self._subscription.next_msg(timeout)
+        except (NatsError, TimeoutError) as error:
+            raise TransientError(f"no answer on {self._subject}") from error
+        if nobody_serves(message):
+            raise NobodyServesError(self._subject)
+        return decode(message.data, self._kind)
 
 
 class Bus:
@@ -93,15 +115,27 @@ class Bus:
     def connected(self) -> bool:
         return self.client.is_connected
 
-    async def publish(self, subject: str, message: Message) -> None:
-        """Send to whoever listens now; nobody is told if nobody does.
+    def require(self) -> None:
+        """Raises: TransientError: the bus is away, and would be sent later what is sent now."""
+        if not self.connected:
+            raise TransientError("the bus is away")
+
+    async def publish(
+        self,
+        subject: str,
+        message: Message,
+        *,
+        reply: str = "",
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
+        """Send to whoever listens now; if nobody does, `reply` is told, see `nobody_serves`.
 
         Raises:
             TransientError: the bus is away and the client's buffer is full.
         """
-        headers = encode_headers(message.DESCRIPTOR.full_name)
+        every = {**encode_headers(message.DESCRIPTOR.full_name), **headers}
         try:
-            await self.client.publish(subject, message.SerializeToString(), headers=headers)
+            await self.client.publish(subject, message.SerializeToString(), reply, every)
         except NatsError as error:
             raise TransientError(f"cannot publish on {subject}: {error}") from error
 
@@ -121,24 +155,58 @@ class Bus:
                 subject, message.SerializeToString(), headers
             )
 
-    async def request(self, subject: str, message: Message, answer: type[M]) -> M:
+    async def request(
+        self,
+        subject: str,
+        message: Message,
+        answer: type[M],
+        *,
+        timeout: float = REQUEST_TIMEOUT,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> M:
         """Ask whoever serves `subject`.
 
         Raises:
-            TransientError: nobody serves it, or no answer came in time.
+            NobodyServesError: at once.
+            TransientError: no answer came within `timeout` seconds.
             PoisonError: the answer was no `answer`.
         """
         with traced("request"):
-            headers = encode_headers(message.DESCRIPTOR.full_name)
+            every = {**encode_headers(message.DESCRIPTOR.full_name), **headers}
             try:
-                reply = await self.client.request(
-                    subject, message.SerializeToString(), timeout=REQUEST_TIMEOUT, headers=headers
-                )
+                with cancellation.heeded():
+                    reply = await self.client.request(
+                        subject, message.SerializeToString(), timeout=timeout, headers=every
+                    )
             except NoRespondersError as error:
-                raise TransientError(f"nobody serves {subject}") from error
+                raise NobodyServesError(subject) from error
             except (NatsError, TimeoutError) as error:
                 raise TransientError(f"no answer on {subject}: {error}") from error
         return decode(reply.data, answer)
+
+    @asynccontextmanager
+    async def conversation(
+        self, subject: str, message: Message, answer: type[M]
+    ) -> AsyncIterator[Answers[M]]:
+        """Ask whoever serves `subject`, for an answer in several messages.
+
+        Raises:
+            TransientError: the bus is away.
+        """
+        inbox = self.client.new_inbox()
+        headers = encode_headers(message.DESCRIPTOR.full_name)
+        try:
+            subscription = await self.client.subscribe(inbox, pending_bytes_limit=PENDING_BYTES)
+            await self.client.publish(
+                subject, message.SerializeToString(), reply=inbox, headers=headers
+            )
+        except NatsError as error:
+            raise TransientError(f"cannot ask on {subject}: {error}") from error
+        try:
+            yield Answers(subscription, subject, answer)
+        finally:
+            if not self.client.is_closed:
+                await subscription.unsubscribe()
 
     @asynccontextmanager
     async def subscribed(
@@ -172,9 +240,10 @@ class Bus:
                 headers[REVISION_HEADER] = str(revision)
             try:
                 # The client's own key-value store sends no headers, so no type.
-                ack = await self.jetstream.publish(
-                    subjects.key(bucket, key), message.SerializeToString(), headers=headers
-                )
+                with cancellation.heeded():
+                    ack = await self.jetstream.publish(
+                        subjects.key(bucket, key), message.SerializeToString(), headers=headers
+                    )
             except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
                 if isinstance(error, APIError) and error.err_code == WRONG_REVISION:
                     return None
@@ -184,7 +253,8 @@ class Bus:
     async def delete(self, bucket: subjects.Bucket, key: str) -> None:
         """Raises: TransientError."""
         try:
-            await (await self._bucket(bucket)).delete(key)
+            with cancellation.heeded():
+                await (await self._bucket(bucket)).delete(key)
         except KeyNotFoundError:
             return
         except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
@@ -205,7 +275,8 @@ class Bus:
         while True:
             session = self.client.stats["reconnects"]
             try:
-                watcher = await (await self._bucket(bucket)).watchall()
+                with cancellation.heeded():
+                    watcher = await (await self._bucket(bucket)).watchall()
             except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
                 log.warning("bucket_away", bucket=bucket, error=str(error), retry_in=delay)
                 await asyncio.sleep(delay)
@@ -215,9 +286,9 @@ class Bus:
             try:
                 while session == self.client.stats["reconnects"]:
                     try:
-                        entry = await watcher.updates(timeout=2.0)  # type: ignore[no-untyped-call]
+                        with cancellation.heeded():
+                            entry = await watcher.updates(timeout=2.0)  # type: ignore[no-untyped-call]
                     except (NatsError, TimeoutError):
-                        raise_if_cancelled()
                         continue
                     if entry is None:
                         yield None

@@ -17,8 +17,8 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, FetchTimeoutError, NoStreamResponseError
 from prometheus_client import Counter, Histogram
 
-from services.kit import subjects
-from services.kit.bus import MSG_ID_HEADER, Bus, raise_if_cancelled
+from services.kit import cancellation, subjects
+from services.kit.bus import MSG_ID_HEADER, Bus
 from services.kit.errors import PoisonError, TransientError
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 IDLE_WAIT = 5.0  # seconds a fetch waits for a first message
 LINGER = 0.05  # seconds it then waits for company
 HANDLE_TIMEOUT = 20.0  # seconds, under the durable's ack_wait
-MAX_DELAY = 30.0  # seconds
+MAX_DELAY = 10.0  # seconds, of what may last: what waits meanwhile has to be caught up with
 STALL_AFTER = 30.0  # seconds without a message before it is asked whether any wait
 REASON_HEADER = "Flotilla-Reason"
 ORIGIN_HEADER = "Flotilla-Subject"
@@ -68,7 +68,6 @@ class Consumer:
         heard_at = time.monotonic()
         while True:
             messages = await self._fetch(subscription)
-            raise_if_cancelled()
             if messages:
                 heard_at = time.monotonic()
                 work = asyncio.ensure_future(self._process(messages))
@@ -91,7 +90,8 @@ class Consumer:
     async def _is_stalled(self) -> bool:
         """Whether messages wait that nobody has in hand, and yet none are delivered."""
         try:
-            info = await self._bus.jetstream.consumer_info(self._stream, self._durable)
+            with cancellation.heeded():
+                info = await self._bus.jetstream.consumer_info(self._stream, self._durable)
         except (NatsError, APIError, NoStreamResponseError, TimeoutError):
             return False  # away, not stalled; the connection says so itself
         return bool(info.num_pending) and not info.num_ack_pending
@@ -101,7 +101,8 @@ class Consumer:
         while True:
             try:
                 # Fails while the stream is not provisioned: said, and tried again.
-                await self._bus.jetstream.consumer_info(self._stream, self._durable)
+                with cancellation.heeded():
+                    await self._bus.jetstream.consumer_info(self._stream, self._durable)
             except (NatsError, APIError, NoStreamResponseError, TimeoutError) as error:
                 log.warning(
                     "consumer_away",
@@ -119,7 +120,8 @@ class Consumer:
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
         try:
-            messages = await subscription.fetch(1, timeout=IDLE_WAIT)
+            with cancellation.heeded():
+                messages = await subscription.fetch(1, timeout=IDLE_WAIT)
         except (FetchTimeoutError, TimeoutError):
             return []
         except (NatsError, APIError) as error:
@@ -127,7 +129,10 @@ class Consumer:
             self._delay = min(max(1.0, self._delay * 2), MAX_DELAY)
             return []
         # Whatever goes wrong here, the first one is in hand.
-        with suppress(FetchTimeoutError, TimeoutError, NatsError, APIError):
+        with (
+            suppress(FetchTimeoutError, TimeoutError, NatsError, APIError),
+            cancellation.heeded(),
+        ):
             messages += await subscription.fetch(self._batch - 1, timeout=LINGER)
         return messages
 

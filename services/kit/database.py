@@ -1,11 +1,12 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
 import structlog
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from services.kit import cancellation
 from services.kit.errors import TransientError
 from services.kit.health import Health
 from services.kit.settings import DatabaseSettings
@@ -14,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT = 5  # seconds
 WAIT = 10.0  # seconds for a connection of the pool
+# Attempts come ever slower until then, and fast again with the next who wants one.
+RECONNECT_TIMEOUT = 8.0  # seconds
 STATEMENT_TIMEOUT = 15_000  # milliseconds
 
 Connection = psycopg.AsyncConnection
@@ -31,7 +34,7 @@ async def open_pool(
         max_size=size,
         max_waiting=200,
         timeout=WAIT,
-        reconnect_timeout=60,
+        reconnect_timeout=RECONNECT_TIMEOUT,
         reconnect_failed=lambda _: log.warning("database_away"),
         kwargs={
             "application_name": f"flotilla-{health.service}",
@@ -73,7 +76,9 @@ async def transaction(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection]:
             older than this code.
     """
     try:
-        async with pool.connection() as connection:
+        async with AsyncExitStack() as stack:
+            with cancellation.heeded():
+                connection = await stack.enter_async_context(pool.connection())
             yield connection
     except (
         PoolTimeout,

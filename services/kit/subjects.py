@@ -19,6 +19,7 @@ class Stream(StrEnum):
 class Durable(StrEnum):
     INGEST_WRITE_TELEMETRY = "ingest-write-telemetry"
     GATEWAY_RECORD_EVENTS = "gateway-record-events"
+    GATEWAY_RECORD_AUDIT = "gateway-record-audit"
 
 
 class Bucket(StrEnum):
@@ -35,6 +36,7 @@ class User(StrEnum):
     WRITER = "writer"
     ROLLUP = "rollup"
     GATEWAY = "gateway"
+    SHELLPROXY = "shellproxy"
     OPERATOR = "operator"
     REPAIR = "repair"
 
@@ -42,6 +44,7 @@ class User(StrEnum):
 TELEMETRY_ALL = f"{PREFIX}.telemetry.>"
 TELEMETRY_PERFORMANCE_ALL = f"{PREFIX}.telemetry.*.performance"
 VPS_EVENTS_ALL = f"{PREFIX}.event.vps.>"
+AUDIT_ALL = f"{PREFIX}.event.audit.>"
 EVENTS_ALL = f"{PREFIX}.event.>"
 JOBS_ALL = f"{PREFIX}.job.>"
 DEADLETTERS_ALL = f"{PREFIX}.dlq.>"
@@ -49,6 +52,7 @@ DEADLETTERS_ALL = f"{PREFIX}.dlq.>"
 MAX_DELIVERIES_ALL = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
 
 ENROLMENT_REDEEM = f"{PREFIX}.enrolment.redeem"
+SHELL_OPEN = f"{PREFIX}.shell.open"
 SERVICE_STATUS_ALL = f"{PREFIX}.service.*.status"
 
 
@@ -90,6 +94,32 @@ def agent_durable(vps_id: str) -> str:
 
 def agent_taken(vps_id: str) -> str:
     return f"{PREFIX}.agent.{vps_id}.taken"
+
+
+def agent_command(vps_id: str) -> str:
+    return f"{PREFIX}.agent.{vps_id}.command"
+
+
+def agent_pty(vps_id: str) -> str:
+    return f"{PREFIX}.agent.{vps_id}.pty"
+
+
+def pty_output(session_id: str) -> str:
+    """From the agent's edge to the session's owner."""
+    return f"{PREFIX}.pty.{session_id}.output"
+
+
+def shell_control(session_id: str) -> str:
+    """From screens, by way of a gateway, to the session's owner."""
+    return f"{PREFIX}.shell.{session_id}.control"
+
+
+def shell_output(session_id: str) -> str:
+    return f"{PREFIX}.shell.{session_id}.output"
+
+
+def audit(kind: str) -> str:
+    return f"{PREFIX}.event.audit.{kind}"
 
 
 def edge_durable(edge_id: str) -> str:

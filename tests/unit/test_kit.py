@@ -1,3 +1,4 @@
+import asyncio
 import re
 import tokenize
 from collections.abc import Iterator
@@ -7,8 +8,8 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
+from services.kit import cancellation, subjects, telemetry
 from services.kit import settings as kit_settings
-from services.kit import subjects, telemetry
 from services.kit.access import Action, Actor, Role, allow, needs_object
 from services.kit.errors import SettingsError
 from services.kit.settings import DatabaseSettings, Settings, StrongSecret, load
@@ -140,6 +141,7 @@ def test_no_other_module_spells_a_subject() -> None:
 
 ME, OTHER = UUID(int=1), UUID(int=2)
 OBJECTLESS = {Action.ACCOUNT_READ, Action.FLEET_READ, Action.VPS_CREATE}
+ADMINS = {Action.AUDIT_READ}
 
 
 @pytest.mark.parametrize("action", Action)
@@ -147,10 +149,10 @@ def test_a_member_acts_on_its_own_alone_and_an_admin_on_all(action: Action) -> N
     member = Actor(ME, "m", Role.MEMBER, OTHER)
     admin = Actor(ME, "a", Role.ADMIN, OTHER)
     assert allow(member, action) is (action in OBJECTLESS)
-    assert allow(member, action, ME) is (action not in OBJECTLESS)
+    assert allow(member, action, ME) is (action not in OBJECTLESS | ADMINS)
     assert allow(member, action, OTHER) is False
     assert allow(admin, action, OTHER) is True
-    assert needs_object(action) is (action not in OBJECTLESS)
+    assert needs_object(action) is (action not in OBJECTLESS | ADMINS)
 
 
 def test_a_role_nobody_knows_may_do_nothing() -> None:
@@ -171,3 +173,28 @@ def test_secrets_are_left_out_of_logs() -> None:
     told = telemetry._redact(None, "info", event)
     assert "canary" not in str(told)
     assert told["vps_id"] == "kept"
+
+
+async def test_a_cancellation_that_comes_with_an_answer_ends_the_task() -> None:
+    answer = asyncio.get_running_loop().create_future()
+
+    async def wait() -> None:
+        with cancellation.heeded():
+            await asyncio.wait_for(answer, 5)
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0.01)
+    answer.set_result(None)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+async def test_what_heeds_cancellation_can_itself_be_timed_out() -> None:
+    async def wait() -> None:
+        async with asyncio.timeout(0.01):
+            with cancellation.heeded():
+                await asyncio.wait_for(asyncio.sleep(5), 5)
+
+    with pytest.raises(TimeoutError):
+        await wait()
