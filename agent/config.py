@@ -2,7 +2,7 @@ import dataclasses
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 def collector_name(collector: Collector.ValueType) -> str:
     return Collector.Name(collector).removeprefix("COLLECTOR_").lower()
 
+
+Check = Callable[[object], Any]
 
 COLLECTORS = frozenset(collector_name(number) for number in Collector.values() if number)
 
@@ -69,20 +71,30 @@ def load(path: Path, *, required: bool) -> Config:
 
 
 def parse(content: bytes, source: str) -> Config:
+    values = checked(content, source, CHECKS)
+    return Config(**{FIELDS.get(key, key): value for key, value in values.items()})
+
+
+def checked(content: bytes, source: str, checks: Mapping[str, Check]) -> dict[str, Any]:
+    """The values of a TOML table, each passed through the check of its key.
+
+    Raises:
+        ConfigError: a key has no check, or its check a ValueError.
+    """
     try:
         table = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("file", f"is not valid TOML: {error}", source) from None
     values = {}
     for key, value in table.items():
-        check = CHECKS.get(key)
+        check = checks.get(key)
         if check is None:
-            raise ConfigError(key, f"is unknown; known are {', '.join(CHECKS)}", source)
+            raise ConfigError(key, f"is unknown; known are {', '.join(checks)}", source)
         try:
-            values[FIELDS.get(key, key)] = check(value)
+            values[key] = check(value)
         except ValueError as error:
             raise ConfigError(key, str(error), source) from None
-    return Config(**values)
+    return values
 
 
 def _interval(value: object) -> float:
@@ -109,9 +121,9 @@ def _collectors(value: object) -> frozenset[str]:
     return frozenset(value)
 
 
-def _boolean(value: object) -> bool:
+def boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004  # parse() names the key
+        raise ValueError("must be true or false")  # noqa: TRY004  # checked() names the key
     return value
 
 
@@ -167,11 +179,11 @@ def _seconds(key: str, value: object, least: float, most: float) -> float:
 # Where the file's word is not the field's.
 FIELDS = {"collector": "collectors"}
 
-CHECKS: dict[str, Callable[[object], Any]] = {
+CHECKS: dict[str, Check] = {
     "report_interval": _interval,
     "log_level": _log_level,
     "disabled_collectors": _collectors,
-    "docker": _boolean,
+    "docker": boolean,
     "docker_socket": _socket,
     "collector": _commands,
     "spool_max_mb": _megabytes,

@@ -89,8 +89,14 @@ def pin(certificate: str, fingerprint: str) -> str:
     return ssl.DER_cert_to_PEM_cert(der)
 
 
-def enrol(console: str, fingerprint: str, token: str) -> tuple[Identity, str]:
-    """Register a new key; answers who this server is now, and its name there."""
+def enrol(
+    console: str, fingerprint: str, token: str, command_keys: tuple[bytes, ...] = ()
+) -> tuple[Identity, str]:
+    """Register a new key; answers who this server is now, and its name there.
+
+    Whom to obey is said by whoever enrols: the server's answer comes by ways on which somebody
+    could put keys into it.
+    """
     address, certificate = fetch_bootstrap(console)
     certificate = pin(certificate, fingerprint)
     key = SigningKey.generate()
@@ -107,7 +113,7 @@ def enrol(console: str, fingerprint: str, token: str) -> tuple[Identity, str]:
         address=address,
         ca_certificate=certificate,
         key=key,
-        command_keys=tuple(response.command_keys),
+        command_keys=command_keys,
     )
     return identity, response.name
 

@@ -35,3 +35,11 @@ class SpoolFullError(SpoolError):
 
 class SpoolDamagedError(AgentError):
     """The file cannot be relied upon."""
+
+
+class LedgerError(AgentError):
+    """The disk does not take what was executed, or does not give it."""
+
+
+class LedgerDamagedError(AgentError):
+    """The file cannot be relied upon."""

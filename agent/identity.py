@@ -85,6 +85,15 @@ class StateFolder:
             raise AgentError(f"{self._identity}: damaged; enrol again with --force") from None
 
     def keep_identity(self, identity: Identity) -> None:
+        # Revisions that another identity was sent mean nothing to this one.
+        self._pushed.unlink(missing_ok=True)
+        self._write_identity(identity)
+
+    def keep_command_keys(self, keys: tuple[bytes, ...]) -> None:
+        """Obey these from now on, being the same server still."""
+        self._write_identity(dataclasses.replace(self.identity(), command_keys=keys))
+
+    def _write_identity(self, identity: Identity) -> None:
         record = {
             "vps_id": identity.vps_id,
             "address": identity.address,
@@ -92,8 +101,6 @@ class StateFolder:
             "key": base64.b64encode(bytes(identity.key)).decode(),
             "command_keys": [base64.b64encode(key).decode() for key in identity.command_keys],
         }
-        # Revisions that another identity was sent mean nothing to this one.
-        self._pushed.unlink(missing_ok=True)
         self._write(self._identity, json.dumps(record, indent=2).encode())
 
     def pushed_config(self) -> AgentConfig:
@@ -111,6 +118,10 @@ class StateFolder:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                if os.geteuid() == 0:
+                    # Written by root, it is still for the user that the agent runs as.
+                    folder = self.path.stat()
+                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -118,8 +129,8 @@ class StateFolder:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
+            os.fsync(directory)
         finally:
-            os.close(folder)
+            os.close(directory)

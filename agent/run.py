@@ -3,29 +3,48 @@ import gc
 import logging
 import signal
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 from agent import __version__, logs
 from agent.collect import facts, generic
 from agent.collect.docker import Docker
 from agent.config import Config, LiveConfig
+from agent.execute import policy
+from agent.execute.hands import Hands
+from agent.execute.trust import Trust
 from agent.identity import Identity, StateFolder
 from agent.items import Quota
 from agent.outbox import Outbox
 from agent.sampler import Sampler
 from agent.store import Store
-from agent.stream import Stream, cancel
+from agent.stream import Stream
+from agent.tasks import cancel
 from flotilla.v1.agent_pb2 import AgentConfig
 
 log = logging.getLogger(__name__)
 
 
-def run(state: StateFolder, identity: Identity, config: Config) -> None:
+def run(
+    state: StateFolder,
+    identity: Identity,
+    config: Config,
+    policy_file: Path,
+    owners: tuple[Path, ...],
+) -> None:
+    """Run until told to stop; nobody reads or writes the files of `owners` from afar."""
     with state.lock():
-        asyncio.run(_run(state, identity, LiveConfig(config, state.pushed_config())))
+        live = LiveConfig(config, state.pushed_config())
+        asyncio.run(_run(state, identity, live, policy_file, owners))
 
 
-async def _run(state: StateFolder, identity: Identity, config: LiveConfig) -> None:
+async def _run(
+    state: StateFolder,
+    identity: Identity,
+    config: LiveConfig,
+    policy_file: Path,
+    owners: tuple[Path, ...],
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,9 +66,20 @@ async def _run(state: StateFolder, identity: Identity, config: LiveConfig) -> No
     store = Store(state.path / "spool.db", _quota(config.current))
     outbox = Outbox(identity.vps_id, store)
     await store.open()
+    docker = Docker(config)
+    hands = Hands(
+        state,
+        policy.load_or_nothing(policy_file),
+        Trust(identity.vps_id, identity.command_keys),
+        forbidden=owners,
+        docker_socket=lambda: Path(config.current.docker_socket),
+        docker_changed=docker.nudge,
+    )
+    await hands.start()
     stream = Stream(
         identity,
         outbox,
+        hands,
         revision=lambda: config.revision,
         configure=configure,
         facts=facts.collect,
@@ -59,7 +89,7 @@ async def _run(state: StateFolder, identity: Identity, config: LiveConfig) -> No
     gc.freeze()
     log.info("flotilla-agent %s starts, vps_id %s", __version__, identity.vps_id)
     keeping = asyncio.ensure_future(store.run())
-    work = [asyncio.ensure_future(part) for part in _parts(config, outbox)]
+    work = [asyncio.ensure_future(part) for part in _parts(config, docker, outbox)]
     streaming = asyncio.ensure_future(stream.run(stopping))
     stop = asyncio.ensure_future(stopping.wait())
     try:
@@ -74,6 +104,7 @@ async def _run(state: StateFolder, identity: Identity, config: LiveConfig) -> No
         await keeping
     finally:
         await cancel(*work, streaming, stop, keeping)
+        await hands.close()
         outbox.keep_accepted()
         await store.close()
     log.info("flotilla-agent stops")
@@ -83,9 +114,11 @@ def _quota(config: Config) -> Quota:
     return Quota(size=config.spool_max_mb * 1024 * 1024, age=config.spool_max_days * 86_400)
 
 
-def _parts(config: LiveConfig, outbox: Outbox) -> Iterator[Coroutine[Any, Any, None]]:
+def _parts(
+    config: LiveConfig, docker: Docker, outbox: Outbox
+) -> Iterator[Coroutine[Any, Any, None]]:
     yield Sampler(config).run(outbox.add)
-    yield Docker(config).run(outbox.add)
+    yield docker.run(outbox.add)
     yield outbox.watch()
     if commands := (*config.current.collectors, *generic.plugins()):
         yield generic.Generic(config, commands).run(outbox.add_metrics)

@@ -5,16 +5,17 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from agent.errors import StreamError
+from agent.execute.hands import Hands
 from agent.identity import Identity
 from agent.outbox import Outbox
-from agent.refusal import refuse_command, refuse_terminal
+from agent.tasks import cancel
 from flotilla.v1.agent_pb2 import (
     AgentConfig,
     AgentHandshake,
@@ -23,7 +24,6 @@ from flotilla.v1.agent_pb2 import (
     HostFacts,
     MessageToAgent,
     MessageToServer,
-    Powers,
     ServerHandshakeAck,
 )
 from flotilla.v1.agent_pb2_grpc import AgentCommunicationStub
@@ -78,6 +78,7 @@ class Stream:
         self,
         identity: Identity,
         outbox: Outbox,
+        hands: Hands,
         *,
         revision: Callable[[], int],
         configure: Callable[[AgentConfig], None],
@@ -86,6 +87,7 @@ class Stream:
     ) -> None:
         self._identity = identity
         self._outbox = outbox
+        self._hands = hands
         self._revision = revision
         self._configure = configure
         self._facts = facts
@@ -128,7 +130,8 @@ class Stream:
             call = AgentCommunicationStub(channel).EstablishCommunicationStream()
             try:
                 await self._shake_hands(call, stopping)
-                await Session(call, self._outbox, self._configure, self._timing).run(stopping)
+                session = Session(call, self._outbox, self._hands, self._configure, self._timing)
+                await session.run(stopping)
             finally:
                 call.cancel()
         finally:
@@ -154,11 +157,12 @@ class Stream:
         message = await receive(call)
         if message.WhichOneof("payload") != "challenge":
             raise StreamError("the server did not begin with a challenge")
+        self._hands.met(message.challenge.server_time_unix_ms)
         handshake = AgentHandshake(
             vps_id=self._identity.vps_id,
             signature=self._identity.sign_challenge(message.challenge.nonce),
             facts=self._facts(),
-            powers=Powers(),
+            powers=self._hands.powers(),
             config_revision=self._revision(),
         )
         await send(call, MessageToServer(handshake=handshake))
@@ -173,18 +177,21 @@ class Stream:
 class Session:
     """One stream, from the handshake to its end.
 
-    Reading never waits for writing: what is read is answered through a bounded queue.
+    Reading never waits for writing: what is read is answered through bounded queues. Writers
+    take turns, message by message, so that none waits for all that another has.
     """
 
     def __init__(
         self,
         call: Call,
         outbox: Outbox,
+        hands: Hands,
         configure: Callable[[AgentConfig], None],
         timing: Timing,
     ) -> None:
         self._call = call
         self._outbox = outbox
+        self._hands = hands
         self._configure = configure
         self._timing = timing
         self._writing = asyncio.Lock()
@@ -194,10 +201,13 @@ class Session:
     async def run(self, stopping: asyncio.Event) -> None:
         """Return when told to stop; raise when the stream breaks."""
         self._outbox.resend()
+        self._hands.opened()
         parts: tuple[Coroutine[Any, Any, None], ...] = (
             self._read(),
-            self._send_batches(),
-            self._send_answers(),
+            self._send_each(self._outbox.next_message),
+            self._send_each(self._hands.outgoing.next_message),
+            self._send_each(self._hands.next_of_sessions),
+            self._send_each(self._answers.get),
             self._beat(),
         )
         tasks = [asyncio.ensure_future(part) for part in parts]
@@ -205,29 +215,31 @@ class Session:
         try:
             done, _ = await asyncio.wait({*tasks, stop}, return_when=asyncio.FIRST_COMPLETED)
             if stop in done:
+                await self._hands.stop()
+                settled = asyncio.gather(self._outbox.settled(), self._hands.settled())
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._outbox.settled(), self._timing.flush)
+                    await asyncio.wait_for(settled, self._timing.flush)
                 return
             for task in done:
                 check(task)
         finally:
+            self._hands.lost()
             await cancel(*tasks, stop)
 
     async def _write(self, message: MessageToServer) -> None:
         async with self._writing:
             await send(self._call, message)
 
-    async def _send_batches(self) -> None:
+    async def _send_each(self, following: Callable[[], Awaitable[MessageToServer]]) -> None:
         while True:
-            await self._write(await self._outbox.next_message())
-
-    async def _send_answers(self) -> None:
-        while True:
-            await self._write(await self._answers.get())
+            await self._write(await following())
 
     async def _beat(self) -> None:
         for number in itertools.count(1):
+            self._heard.clear()
             await asyncio.sleep(self._timing.heartbeat_interval)
+            if self._heard.is_set():
+                continue  # it speaks without being asked
             try:
                 await asyncio.wait_for(self._ask(number), self._timing.heartbeat_timeout)
             except asyncio.TimeoutError:
@@ -251,11 +263,9 @@ class Session:
                 case "config":
                     self._configure(message.config)
                 case "command_request":
-                    response = refuse_command(message.command_request)
-                    self._answer(MessageToServer(command_response=response))
-                case "pty_data" if message.pty_data.HasField("start"):
-                    refusal = refuse_terminal(message.pty_data)
-                    self._answer(MessageToServer(pty_data=refusal))
+                    self._hands.command(message.command_request)
+                case "pty_data":
+                    self._hands.session(message.pty_data)
                 case other:
                     log.debug("message ignored: %s", other)
 
@@ -313,17 +323,6 @@ def check(task: asyncio.Future[Any]) -> None:
         # Nobody here did it: gRPC says so when the other side cancels the call.
         raise StreamError("the server cancelled it")
     task.result()
-
-
-async def cancel(*tasks: asyncio.Future[Any]) -> None:
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        # Before Python 3.12 wait_for() loses a cancellation that meets its result, so
-        # one that is still there is told again.
-        _, pending = await asyncio.wait(pending, timeout=0.1)
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _heartbeat(number: int, *, reply: bool) -> Heartbeat:

@@ -1,14 +1,13 @@
 import asyncio
-import json
+import contextlib
 import logging
-import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.config import LiveConfig
+from agent.engine import Record, connect, list_containers, stats, text_of
 from agent.rate import Rates
 from flotilla.v1.docker_pb2 import DockerContainerInfo, DockerSnapshot
 
@@ -18,19 +17,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 INTERVAL = 10.0  # seconds
+NUDGE_INTERVAL = 1.0  # seconds between looks that were asked for
 REQUEST_TIMEOUT = 5.0  # seconds
 REQUESTS = 8  # at a time
-CONTAINER_LIMIT = 200
 NAME_LIMIT = 8
 PORT_LIMIT = 64
 MOUNT_LIMIT = 32
 LABEL_LIMIT = 32
-TEXT_LIMIT = 256  # characters
 SNAPSHOT_BYTES = 256 * 1024
 MEASURED = ("running", "paused")  # states in which a container uses anything
-ALIVE = json.dumps({"status": ["running", "paused", "restarting"]})
-
-Record = dict[str, Any]  # a JSON object of the engine
+# What the console groups by, kept where other labels find no room.
+GROUPING = ("com.docker.compose.project", "com.docker.compose.service")
 
 
 class Docker:
@@ -47,18 +44,22 @@ class Docker:
     async def run(self, deliver: Callable[[DockerSnapshot], None]) -> None:
         try:
             while True:
-                due = time.monotonic() + INTERVAL
+                looked = time.monotonic()
+                self._changed.clear()
                 if self._wanted():
                     await self._try(deliver)
                 else:
                     await self._leave()
-                self._changed.clear()
-                try:
-                    await asyncio.wait_for(self._changed.wait(), max(due - time.monotonic(), 0))
-                except asyncio.TimeoutError:
-                    continue
+                with contextlib.suppress(asyncio.TimeoutError):
+                    left = looked + INTERVAL - time.monotonic()
+                    await asyncio.wait_for(self._changed.wait(), max(left, 0))
+                await asyncio.sleep(looked + min(NUDGE_INTERVAL, INTERVAL) - time.monotonic())
         finally:
             await self._leave()
+
+    def nudge(self) -> None:
+        """Something changed: look at once instead of at the next turn."""
+        self._changed.set()
 
     def _wanted(self) -> bool:
         current = self._config.current
@@ -88,14 +89,15 @@ class Docker:
             await engine.close()
 
     async def snapshot(self) -> DockerSnapshot:
-        engine = self._engine = self._engine or _connect(Path(self._config.current.docker_socket))
+        socket = Path(self._config.current.docker_socket)
+        engine = self._engine = self._engine or connect(socket, timeout=REQUEST_TIMEOUT)
         moment = time.time_ns() // 1_000_000
-        records = await _containers(engine)
+        records, _ = await list_containers(engine)
         allowed = asyncio.Semaphore(REQUESTS)
 
         async def measure(record: Record) -> Record:
             async with allowed:
-                return await _stats(engine, record["Id"])
+                return await stats(engine, record["Id"])
 
         measured = [record for record in records if record["State"] in MEASURED]
         readings = dict(
@@ -116,75 +118,33 @@ class Docker:
         return snapshot
 
 
-def _connect(socket: Path) -> "Engine":
-    if not socket.is_socket():
-        raise OSError(f"there is no {socket}")
-    # The agent runs without ssl. aiohttp copes; aiodocker wants it for annotations alone,
-    # since what it speaks to here is a Unix socket.
-    import aiohttp  # noqa: PLC0415  # 10 MB that only hosts with Docker pay
-
-    absent = "ssl" in sys.modules and sys.modules["ssl"] is None
-    if absent:
-        sys.modules["ssl"] = types.ModuleType("ssl")
-    try:
-        import aiodocker  # noqa: PLC0415  # as aiohttp
-    finally:
-        if absent:
-            sys.modules["ssl"] = None  # type: ignore[assignment]  # import then raises ImportError
-    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
-    return aiodocker.Docker(f"unix://{socket}", timeout=timeout)
-
-
-async def _containers(engine: "Engine") -> list[Record]:
-    """Those alive, and what else there is within the limit."""
-    found: dict[str, Record] = {}
-    for parameters in ({"filters": ALIVE}, {"all": "1"}):
-        for container in await engine.containers.list(limit=CONTAINER_LIMIT, **parameters):
-            if len(found) < CONTAINER_LIMIT:
-                found.setdefault(container.id, container._container)  # noqa: SLF001  # all that was told of it
-    return list(found.values())
-
-
-async def _stats(engine: "Engine", container_id: str) -> Record:
-    from aiodocker import DockerError  # noqa: PLC0415  # loaded by now
-
-    try:
-        # The public method cannot ask for one reading: the engine would take two, a
-        # second apart.
-        answer: Record = await engine._query_json(  # noqa: SLF001
-            f"containers/{container_id}/stats", params={"stream": "0", "one-shot": "1"}
-        )
-    except DockerError:
-        return {}  # gone since it was listed
-    return answer
-
-
 def describe(record: Record) -> DockerContainerInfo:
     info = DockerContainerInfo(
         id=record["Id"],
-        names=[_text(name.lstrip("/")) for name in (record.get("Names") or [])[:NAME_LIMIT]],
-        image=_text(record.get("Image")),
-        state=_text(record.get("State")),
-        status=_text(record.get("Status")),
+        names=[text_of(name.lstrip("/")) for name in (record.get("Names") or [])[:NAME_LIMIT]],
+        image=text_of(record.get("Image")),
+        state=text_of(record.get("State")),
+        status=text_of(record.get("Status")),
         created_at_unix_ms=int(record.get("Created") or 0) * 1000,
     )
     for port in (record.get("Ports") or [])[:PORT_LIMIT]:
         info.ports.add(
-            host_ip=_text(port.get("IP")),
+            host_ip=text_of(port.get("IP")),
             host_port=port.get("PublicPort") or 0,
             container_port=port.get("PrivatePort") or 0,
-            protocol=_text(port.get("Type")),
+            protocol=text_of(port.get("Type")),
         )
     for mount in (record.get("Mounts") or [])[:MOUNT_LIMIT]:
         info.mounts.add(
-            type=_text(mount.get("Type")),
-            source=_text(mount.get("Source") or mount.get("Name")),
-            destination=_text(mount.get("Destination")),
+            type=text_of(mount.get("Type")),
+            source=text_of(mount.get("Source") or mount.get("Name")),
+            destination=text_of(mount.get("Destination")),
             read_only=not mount.get("RW", True),
         )
-    labels = sorted((record.get("Labels") or {}).items())
-    for name, value in labels[:LABEL_LIMIT]:
-        info.labels[_text(name)] = _text(value)
+    labels = record.get("Labels") or {}
+    ordered = sorted(labels.items(), key=lambda label: (label[0] not in GROUPING, label))
+    for name, value in ordered[:LABEL_LIMIT]:
+        info.labels[text_of(name)] = text_of(value)
     return info
 
 
@@ -231,14 +191,10 @@ def shorten(snapshot: DockerSnapshot) -> None:
         for info in _largest(snapshot, part):
             if snapshot.ByteSize() <= SNAPSHOT_BYTES:
                 return
+            kept = {name: info.labels[name] for name in GROUPING if name in info.labels}
             info.ClearField(part)
+            info.labels.update(kept)
 
 
 def _largest(snapshot: DockerSnapshot, part: str) -> Iterator[DockerContainerInfo]:
     return iter(sorted(snapshot.containers, key=lambda info: -len(getattr(info, part))))
-
-
-def _text(value: object) -> str:
-    # A lone surrogate is JSON, but no UTF-8.
-    text = str(value or "")[:TEXT_LIMIT].encode(errors="replace").decode()
-    return text.replace("\0", "")

@@ -12,7 +12,7 @@ mkdir -p "$out"
 printf 'from agent.__main__ import main\n\nmain()\n' > "$out/flotilla-agent.py"
 PYTHONNODEBUGRANGES=1 .venv/bin/pyinstaller --noconfirm --log-level ERROR --onedir --strip --optimize 2 --name flotilla-agent \
     --paths . --paths proto --hidden-import _cffi_backend \
-    --exclude-module bz2 --exclude-module lzma --exclude-module tkinter --exclude-module setuptools --exclude-module pytest \
+    --exclude-module tkinter --exclude-module setuptools --exclude-module pytest \
     --distpath "$out/dist" --workpath "$out/work" --specpath "$out/work" "$out/flotilla-agent.py"
 "$out/dist/flotilla-agent/flotilla-agent" --version
 tar -C "$out/dist" -czf "$out/$name.tar.gz" --owner=0 --group=0 flotilla-agent

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.config import LiveConfig
+from agent.execute.hands import Hands
 from agent.identity import Identity
 from agent.outbox import Outbox
 from agent.stream import Timing
@@ -19,6 +20,7 @@ FAST = Timing(backoff_first=0.01, backoff_most=0.05, flush=0.2)
 class Agent:
     identity: Identity
     outbox: Outbox
+    hands: Hands
     config: LiveConfig
     stopping: asyncio.Event
     running: asyncio.Future[None]

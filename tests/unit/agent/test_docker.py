@@ -9,11 +9,12 @@ import pytest
 from agent.collect import docker as module
 from agent.collect.docker import Docker, describe, measure_into, shorten
 from agent.config import Config, LiveConfig
+from agent.engine import CONTAINER_LIMIT, TEXT_LIMIT
 from agent.rate import Rates
 from flotilla.v1.agent_pb2 import AgentConfig
 from flotilla.v1.docker_pb2 import DockerContainerInfo, DockerSnapshot
+from tests.fixtures.engine import IMAGE, Engine, engine
 from tests.unit.agent.edge import soon
-from tests.unit.agent.engine import IMAGE, Engine, engine
 from tests.unit.agent.running import logged
 
 ID = "a" * 64
@@ -129,6 +130,32 @@ async def test_an_engine_that_goes_is_told_of_once_and_found_again(
     assert "answers again" in caplog.text
 
 
+async def test_a_change_that_is_told_of_is_looked_at_at_once(
+    running: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INTERVAL", 1_000)
+    monkeypatch.setattr(module, "NUDGE_INTERVAL", 0.1)
+    arrived: asyncio.Queue[DockerSnapshot] = asyncio.Queue()
+    docker = watcher(running)
+    watching = asyncio.ensure_future(docker.run(arrived.put_nowait))
+    try:
+        await soon(arrived.get())
+        running.docker("create", "--name", "just-made", IMAGE, "/bin/sh")
+        docker.nudge()
+        assert named(await soon(arrived.get()), "just-made").state == "created"
+        # Several at once are one look more, after a while.
+        began = time.monotonic()
+        for _ in range(50):
+            docker.nudge()
+        await soon(arrived.get())
+        assert time.monotonic() - began > 0.05
+        await asyncio.sleep(0.3)
+        assert arrived.qsize() <= 1
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
 def closing(
     close: Callable[[], Awaitable[None]], done: asyncio.Event
 ) -> Callable[[], Awaitable[None]]:
@@ -233,7 +260,7 @@ def test_what_a_container_says_of_itself_is_bounded() -> None:
 
     counts = len(info.names), len(info.labels), len(info.ports), len(info.mounts)
     assert counts == (module.NAME_LIMIT, module.LABEL_LIMIT, module.PORT_LIMIT, module.MOUNT_LIMIT)
-    assert len(info.names[0]) == module.TEXT_LIMIT
+    assert len(info.names[0]) == TEXT_LIMIT
     assert info.labels["label000"].startswith("v?")
     assert "\0" not in info.labels["label000"]
     assert info.mounts[0].source == "data"
@@ -241,15 +268,17 @@ def test_what_a_container_says_of_itself_is_bounded() -> None:
 
 def test_a_snapshot_beyond_its_bytes_loses_labels_first() -> None:
     snapshot = DockerSnapshot()
-    for number in range(module.CONTAINER_LIMIT):
+    for number in range(CONTAINER_LIMIT):
         info = snapshot.containers.add(id=f"{number:064}")
         info.mounts.add(source="/data")
+        info.labels["com.docker.compose.project"] = "shop"
         for label in range(module.LABEL_LIMIT):
-            info.labels[f"label{label}"] = "v" * module.TEXT_LIMIT
+            info.labels[f"label{label}"] = "v" * TEXT_LIMIT
 
     shorten(snapshot)
 
     assert snapshot.ByteSize() <= module.SNAPSHOT_BYTES
-    assert len(snapshot.containers) == module.CONTAINER_LIMIT
+    assert len(snapshot.containers) == CONTAINER_LIMIT
     assert all(info.mounts for info in snapshot.containers)
-    assert any(info.labels for info in snapshot.containers)
+    assert any(len(info.labels) > 2 for info in snapshot.containers)
+    assert all(info.labels["com.docker.compose.project"] for info in snapshot.containers)

@@ -85,8 +85,18 @@ async def test_enrolling_registers_a_key_and_keeps_the_identity(
     assert (identity.vps_id, identity.address) == (VPS_ID, edge.address)
     assert enrol.pin(identity.ca_certificate, edge.authority.ca_sha256)
     assert identity.key.verify_key == VerifyKey(request.public_key)
-    assert identity.command_keys == (bytes(32),)
+    assert identity.command_keys == ()
     assert request.facts.cpu_count > 0
+
+
+async def test_whom_to_obey_is_said_by_whoever_enrols_and_not_by_the_server(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOTILLA_ENROLMENT_TOKEN", "good-token")
+
+    assert await run("--command-key", "ab" * 32) == 0
+
+    assert StateFolder(tmp_path).identity().command_keys == (b"\xab" * 32,)
 
 
 async def test_a_used_token_is_refused_with_the_way_out(

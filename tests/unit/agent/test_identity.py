@@ -1,3 +1,5 @@
+import dataclasses
+import os
 import stat
 from pathlib import Path
 
@@ -28,6 +30,26 @@ def test_an_identity_is_read_as_it_was_kept(state: StateFolder) -> None:
     state.keep_identity(IDENTITY)
 
     assert state.identity() == IDENTITY
+
+
+def test_other_keys_to_obey_change_nothing_else(state: StateFolder) -> None:
+    state.keep_identity(IDENTITY)
+    state.keep_pushed_config(AgentConfig(revision=3))
+
+    state.keep_command_keys((bytes(32),))
+
+    assert state.identity() == dataclasses.replace(IDENTITY, command_keys=(bytes(32),))
+    assert state.pushed_config().revision == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="writing for another user needs root")
+def test_what_root_writes_is_still_for_the_user_of_the_folder(state: StateFolder) -> None:
+    os.chown(state.path, 12345, 54321)
+
+    state.keep_identity(IDENTITY)
+
+    status = (state.path / "identity.json").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12345, 54321, 0o600)
 
 
 def test_what_is_kept_is_readable_by_its_owner_alone(state: StateFolder) -> None:

@@ -1,10 +1,10 @@
 import asyncio
+import getpass
 import time
 
 import grpc
 import pytest
 
-from agent.refusal import COMMANDS_OFF, SHELL_OFF
 from flotilla.v1.agent_pb2 import (
     AgentConfig,
     BatchAck,
@@ -14,12 +14,12 @@ from flotilla.v1.agent_pb2 import (
     ServerHandshakeAck,
 )
 from flotilla.v1.command_pb2 import (
-    Command,
     CommandRequest,
     CommandResponse,
     PtyClose,
     PtyDataToAgent,
 )
+from tests.unit.agent import console
 from tests.unit.agent.edge import NONCE, VPS_ID, Edge, soon
 from tests.unit.agent.running import Start
 
@@ -37,7 +37,7 @@ async def test_the_handshake_answers_the_challenge(start: Start, edge: Edge) -> 
         b"flotilla-stream-v1\0" + VPS_ID.encode() + b"\0" + NONCE, handshake.signature
     )
     assert handshake.facts.hostname == "web-1"
-    assert handshake.powers == Powers()
+    assert handshake.powers == Powers(user=getpass.getuser())
     assert handshake.config_revision == 0
 
 
@@ -163,22 +163,26 @@ async def test_configuration_is_taken_with_the_handshake_and_at_any_moment_after
     assert (await (await edge.peer()).challenge()).config_revision == 5
 
 
-async def test_commands_and_terminals_are_refused_with_the_reason(start: Start, edge: Edge) -> None:
+async def test_commands_and_terminals_are_refused_where_nothing_is_allowed(
+    start: Start, edge: Edge
+) -> None:
     start()
     peer = await edge.peer()
     await peer.shake_hands()
 
-    command = Command(id="c-1").SerializeToString()
-    await peer.send(MessageToAgent(command_request=CommandRequest(command=command)))
+    order = console.script("true")
+    await peer.send(MessageToAgent(command_request=console.signed(order)))
     response = (await peer.receive("command_response")).command_response
-    assert response == CommandResponse(
-        command_id="c-1", status=CommandResponse.STATUS_REFUSED, last=True, reason=COMMANDS_OFF
-    )
+    assert (response.command_id, response.last) == (order.id, True)
+    assert response.status == CommandResponse.STATUS_REFUSED
+    assert response.failure == CommandResponse.FAILURE_FORBIDDEN
+    assert "commands are off on this host" in response.reason
 
-    terminal = PtyDataToAgent(session_id="s-1", start=CommandRequest())
-    await peer.send(MessageToAgent(pty_data=terminal))
+    await peer.send(MessageToAgent(pty_data=console.start("s-1")))
     data = (await peer.receive("pty_data")).pty_data
-    assert (data.session_id, data.exit.reason) == ("s-1", SHELL_OFF)
+    assert data.session_id == "s-1"
+    assert data.exit.failure == CommandResponse.FAILURE_FORBIDDEN
+    assert "the shell is off on this host" in data.exit.reason
 
 
 async def test_malformed_commands_and_unknown_messages_do_no_harm(start: Start, edge: Edge) -> None:
@@ -188,7 +192,7 @@ async def test_malformed_commands_and_unknown_messages_do_no_harm(start: Start, 
 
     await peer.send(MessageToAgent(command_request=CommandRequest(command=b"\xff\xff")))
     refused = (await peer.receive("command_response")).command_response
-    assert refused.status == CommandResponse.STATUS_REFUSED
+    assert refused.failure == CommandResponse.FAILURE_FORBIDDEN
     await peer.send(MessageToAgent())
     await peer.send(MessageToAgent(pty_data=PtyDataToAgent(session_id="s", close=PtyClose())))
     agent.report(1)

@@ -1,0 +1,3 @@
+from agent.execute.files.files import Files
+
+__all__ = ["Files"]

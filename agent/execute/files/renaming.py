@@ -1,0 +1,41 @@
+"""renameat2(2), which Python does not have."""
+
+import errno
+import os
+import stat
+
+NOREPLACE = 1  # RENAME_NOREPLACE of linux/fs.h
+# That the disk, the kernel or the C library does not know the flag.
+_UNKNOWN = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+def rename(folder: int, name: str, to_folder: int, to_name: str, *, replace: bool) -> None:
+    """Raises: OSError: FileExistsError without `replace`, whoever put it there, and when."""
+    if replace:
+        os.rename(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder)
+        return
+    try:
+        _rename_new(folder, name, to_folder, to_name)
+    except OSError as error:
+        if error.errno not in _UNKNOWN:
+            raise
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            # An empty folder of our own making is all that is replaced.
+            os.mkdir(to_name, dir_fd=to_folder)
+            os.rename(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder)
+            return
+        os.link(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder, follow_symlinks=False)
+        os.unlink(name, dir_fd=folder)
+
+
+def _rename_new(folder: int, name: str, to_folder: int, to_name: str) -> None:
+    import ctypes  # noqa: PLC0415  # a megabyte that only hosts with files pay
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        call = libc.renameat2
+    except AttributeError:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
+    if call(folder, os.fsencode(name), to_folder, os.fsencode(to_name), NOREPLACE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
