@@ -192,7 +192,7 @@ class Edge:
             self._announcer.forget_old_takeovers()
             now = time.monotonic()
             for stream in list(self.streams.values()):
-                stream.tell_durable(now)
+                stream.acknowledge(now)
                 if self.streams.get(stream.vps_id) is not stream:
                     continue  # it ended while others were announced
                 if stream.announced_revision is None and self.bus.connected:

@@ -30,6 +30,8 @@ class RollupSettings(DatabaseSettings):
     keep_2h_days: int = Field(default=1826, ge=8)
     # Totals of periods that have ended are kept for ever; the facts behind them, so long.
     keep_traffic_days: int = Field(default=100, ge=40)
+    # Containers' figures, and then those of them that are gone.
+    keep_docker_days: int = Field(default=8, ge=1)
 
     def kept(self) -> dict[str, timedelta]:
         return {

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import time
-from collections import defaultdict
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from flotilla.v1.bus_pb2 import AgentRecord, BatchesDurable, StreamTaken
 from services.ingest import checks, intake
 from services.ingest.directory import signed_by
 from services.ingest.errors import IntakeError, Reason
+from services.ingest.relay import Relay
 from services.kit import bus, subjects
 from services.kit.errors import PoisonError
 
@@ -36,9 +36,10 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 SILENCE_LIMIT = 50.0  # seconds without a word before a stream is given up; noticed within 80
 OUTBOUND_LIMIT = 256  # messages waiting for a slow agent
 HEARTBEAT_INTERVAL = 15.0  # seconds of silence before an agent is asked for a sign of life
-# Each write wakes gRPC's own thread, the dearest step of all; an acknowledgement takes the
-# word along where the agent reports more often than this.
-DURABLE_PATIENCE = 12.0  # seconds
+# Each write wakes gRPC's own thread, the dearest step of all: what was accepted and what became
+# durable is told of a few batches at once. Agents keep eight in flight.
+ACCEPTED_AT_ONCE = 3  # batches
+ACK_PATIENCE = 12.0  # seconds
 DURABLE_LIMIT = 10_000  # sequences waiting to be told; agents send again what is never told
 STREAM_CONTEXT = b"flotilla-stream-v1\0"
 BATCHES = ("performance", "docker", "generic")
@@ -76,9 +77,10 @@ class AgentStream:
         self._outbound: asyncio.Queue[MessageToAgent] = asyncio.Queue(OUTBOUND_LIMIT)
         self._ended: asyncio.Future[IntakeError] = asyncio.get_running_loop().create_future()
         self._heartbeats = 0
-        self._durable: defaultdict[str, list[int]] = defaultdict(list)
-        self._durable_since = 0.0
+        self._owed: dict[str, BatchAck] = {}  # by epoch
+        self._owed_since = 0.0
         self._writing = asyncio.Lock()  # gRPC takes one message at a time
+        self._relay = Relay(host.bus, self._outbound)
 
     async def run(self) -> None:
         """Serve the stream until the agent ends it.
@@ -107,6 +109,7 @@ class AgentStream:
             reason = "the connection was lost"
             raise
         finally:
+            await self._relay.close()
             await self._host.closed(self, reason)
 
     def send(self, message: MessageToAgent) -> None:
@@ -124,23 +127,27 @@ class AgentStream:
         self.send(MessageToAgent(config=config))
 
     def told_durable(self, batches: BatchesDurable) -> None:
-        """Kept for the next acknowledgement, or for `tell_durable`."""
-        if not self._durable:
-            self._durable_since = time.monotonic()
-        if sum(map(len, self._durable.values())) < DURABLE_LIMIT:
-            self._durable[batches.epoch].extend(batches.sequences[:DURABLE_LIMIT])
+        owed = self._owe(batches.epoch).durable_sequences
+        owed.extend(batches.sequences[: max(DURABLE_LIMIT - len(owed), 0)])
 
-    def tell_durable(self, now: float) -> None:
-        """Send what no acknowledgement has carried for a while."""
-        if now - self._durable_since < DURABLE_PATIENCE:
+    def acknowledge(self, now: float) -> None:
+        """Send what has been owed for a while."""
+        if now - self._owed_since < ACK_PATIENCE:
             return
-        for epoch, sequences in self._durable.items():
-            ack = BatchAck(epoch=epoch, sequences=sequences, outcome=BatchAck.OUTCOME_DURABLE)
+        for ack in self._owed.values():
             self.send(MessageToAgent(batch_ack=ack))
-        self._durable.clear()
+        self._owed.clear()
+
+    def _owe(self, epoch: str) -> BatchAck:
+        if not self._owed:
+            self._owed_since = time.monotonic()
+        return self._owed.setdefault(
+            epoch, BatchAck(epoch=epoch, outcome=BatchAck.OUTCOME_ACCEPTED)
+        )
 
     def beat(self, now: float) -> None:
         """Ask for a sign of life, or give up on an agent that was silent too long."""
+        self._relay.expire(now)
         if now - self.heard_at > SILENCE_LIMIT:
             self.end(IntakeError(Reason.SILENT, f"silent for {SILENCE_LIMIT:.0f} s"))
             return
@@ -196,6 +203,10 @@ class AgentStream:
                 await self._take(kind, getattr(message, kind))
             elif kind == "heartbeat":
                 self._answer(message.heartbeat)
+            elif kind == "command_response":
+                await self._relay.answered(message.command_response)
+            elif kind == "pty_data":
+                await self._relay.said(message.pty_data)
             else:
                 raise IntakeError(Reason.MALFORMED, f"unexpected message: {kind}")
 
@@ -206,8 +217,14 @@ class AgentStream:
             # Told, so that the agent drops this batch instead of coming back with it.
             await self._write(MessageToAgent(batch_ack=intake.refusal(batch.header, error)))
             raise
-        ack.durable_sequences.extend(self._durable.pop(ack.epoch, ()))
-        await self._write(MessageToAgent(batch_ack=ack))
+        if ack.outcome != BatchAck.OUTCOME_ACCEPTED:
+            await self._write(MessageToAgent(batch_ack=ack))
+            return
+        owed = self._owe(ack.epoch)
+        owed.sequences.extend(ack.sequences)
+        if len(owed.sequences) >= ACCEPTED_AT_ONCE:
+            del self._owed[ack.epoch]
+            await self._write(MessageToAgent(batch_ack=owed))
 
     def _answer(self, heartbeat: Heartbeat) -> None:
         if not heartbeat.reply:
@@ -218,7 +235,9 @@ class AgentStream:
 
     async def _transmit(self) -> None:
         while True:
-            await self._write(await self._outbound.get())
+            message = await self._outbound.get()
+            await self._write(message)
+            self._relay.sent(message)
 
     async def _write(self, message: MessageToAgent) -> None:
         async with self._writing:
@@ -241,5 +260,9 @@ class AgentStream:
                 self.told_durable(bus.decode(message.data, BatchesDurable))
             elif message.subject == subjects.agent_taken(self.vps_id):
                 await self._host.taken(self, bus.decode(message.data, StreamTaken))
+            elif message.subject == subjects.agent_command(self.vps_id):
+                await self._relay.command(message)
+            elif message.subject == subjects.agent_pty(self.vps_id):
+                await self._relay.pty(message)
         except PoisonError as error:
             log.warning("notice_unreadable", subject=message.subject, error=str(error))

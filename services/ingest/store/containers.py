@@ -79,6 +79,25 @@ async def insert_listings(connection: AsyncConnection, listings: Sequence[Listin
     return cursor.rowcount
 
 
+async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int) -> bool:
+    """Figures of days that have passed, and containers that are gone and of which nothing is left.
+
+    Whether there may be more.
+    """
+    cursor = await connection.execute(
+        "SELECT drop_chunks('docker_metrics', older_than => %s)", [before]
+    )
+    dropped = len(await cursor.fetchall())
+    cursor = await connection.execute(
+        "DELETE FROM docker_containers WHERE id IN (SELECT id FROM docker_containers c"
+        " WHERE gone_at < %(before)s"
+        " AND NOT EXISTS (SELECT FROM docker_metrics WHERE container_db_id = c.id)"
+        " LIMIT %(limit)s)",
+        {"before": before, "limit": limit},
+    )
+    return dropped > 0 or cursor.rowcount == limit
+
+
 def _facts(listing: Listing, container: DockerContainerInfo) -> dict[str, Any]:
     created = container.created_at_unix_ms
     return {
