@@ -14,7 +14,7 @@ import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
-from services.cli import deadletters, users
+from services.cli import command_key, deadletters, users
 from services.cli.provision import provision
 from services.cli.settings import OperatorSettings, ProvisionSettings
 from services.cli.status import print_status
@@ -33,6 +33,8 @@ from services.kit.errors import FlotillaError
 from services.kit.health import Health, serve_http
 from services.kit.migrate import migrate
 from services.kit.settings import DatabaseSettings, Settings, load
+from services.shellproxy.service import run as run_shellproxy
+from services.shellproxy.settings import ShellproxySettings
 
 # Name on the command line → its settings and the function that runs it.
 SERVICES: dict[str, tuple[type[Settings], Callable[..., Awaitable[None]]]] = {
@@ -40,6 +42,7 @@ SERVICES: dict[str, tuple[type[Settings], Callable[..., Awaitable[None]]]] = {
     "writer": (WriterSettings, run_writer),
     "rollup": (RollupSettings, run_rollup),
     "gateway": (GatewaySettings, run_gateway),
+    "shellproxy": (ShellproxySettings, run_shellproxy),
 }
 
 
@@ -105,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
 
     letters = commands.add_parser("dlq", help="what consumers set aside")
     deadletters.add_commands(letters)
+
+    key = commands.add_parser("command-key", help="the key that agents obey")
+    command_key.add_commands(key)
 
     document = commands.add_parser("openapi", help="print the API's OpenAPI document")
     document.set_defaults(command=_openapi)

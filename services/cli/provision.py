@@ -76,6 +76,17 @@ DURABLES = (
             max_ack_pending=1_000,
         ),
     ),
+    (
+        Stream.EVENTS,
+        api.ConsumerConfig(
+            durable_name=Durable.GATEWAY_RECORD_AUDIT,
+            filter_subject=subjects.AUDIT_ALL,
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT,
+            max_deliver=MAX_DELIVER,
+            max_ack_pending=1_000,
+        ),
+    ),
 )
 
 BUCKETS = (

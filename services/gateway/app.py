@@ -5,12 +5,32 @@ from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from services.gateway import console, document, gaps, history, install, problems, sockets
+from services.gateway import (
+    audit,
+    commands,
+    console,
+    container_logs,
+    document,
+    gaps,
+    history,
+    install,
+    problems,
+    sockets,
+    terminal,
+)
+from services.gateway.commands import CommandController
+from services.gateway.container_images import ImageController
+from services.gateway.containers import ContainerController
+from services.gateway.downloads import DownloadController
+from services.gateway.files import FileController
 from services.gateway.guard import Authentication, check_route
 from services.gateway.runtime import Runtime
 from services.gateway.servers import ServerController
 from services.gateway.sessions import SessionController
+from services.gateway.shell_sessions import ShellSessionController
+from services.gateway.texts import TextController
 from services.gateway.traffic import TrafficController
+from services.gateway.uploads import UploadController
 
 API = "/api/v1"
 MAX_BODY = 1024 * 1024  # bytes
@@ -32,10 +52,22 @@ def create_app(runtime: Runtime | None) -> Litestar:
             history.historical,
             gaps.gaps,
             TrafficController,
+            CommandController,
+            commands.run_on_many,
+            ContainerController,
+            ImageController,
+            container_logs.follow,
+            FileController,
+            TextController,
+            UploadController,
+            DownloadController,
+            audit.audit,
             install.bootstrap,
             document.page,
             sockets.fleet_realtime,
             sockets.vps_realtime,
+            ShellSessionController,
+            terminal.shell,
         ],
         middleware=[DefineMiddleware(Authentication, exclude_from_auth_key="public")],
         guards=[check_route],

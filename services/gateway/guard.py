@@ -6,23 +6,21 @@ neither is refused, so that forgetting a rule never opens a door.
 
 from typing import Any
 
-import structlog
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from services.gateway import errors
-from services.gateway.credentials import Claims, read_token
+from services.gateway.credentials import Claims, hash_secret, read_token
 from services.gateway.runtime import Runtime
 from services.gateway.store import accounts, fleet
 from services.kit import database
 from services.kit.access import Action, Actor, Role, allow, needs_object
 
-audit = structlog.get_logger("audit")
-
 ACTION = "action"
 PUBLIC = "public"
+TICKET = "ticket"  # instead of the access token, in the address: what it has to be for
 SCHEME = "bearer "
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -37,8 +35,18 @@ class Authentication(AbstractAuthenticationMiddleware):
         claims = None
         if header[: len(SCHEME)].lower() == SCHEME:
             claims = read_token(runtime.settings.token_secret, header[len(SCHEME) :])
+        elif TICKET in connection.route_handler.opt and TICKET in connection.query_params:
+            claims = await _ticketed(runtime, connection)
         actor = None if claims is None else await actor_of(runtime, claims)
         return AuthenticationResult(user=actor, auth=claims)
+
+
+async def _ticketed(runtime: Runtime, connection: Connection) -> Claims | None:
+    resource: str = connection.route_handler.opt[TICKET](connection)
+    secret_hash = hash_secret(connection.query_params[TICKET])
+    async with database.transaction(runtime.pool) as transaction:
+        found = await accounts.find_ticket(transaction, secret_hash=secret_hash, resource=resource)
+    return None if found is None else Claims(session_id=found[0], user_id=found[1])
 
 
 async def actor_of(runtime: Runtime, claims: Claims) -> Actor | None:
@@ -78,7 +86,9 @@ def owned(request: AuthedRequest, vps: fleet.Vps | None) -> fleet.Vps:
     if vps is None:
         raise errors.not_found()
     if not allow(request.user, action, vps.user_id):
-        refused(request, f"user:{request.user.id}", action, "not the owner", object_id=str(vps.id))
+        refused(
+            request, f"user:{request.user.id}", action, "not the owner", object_id=f"vps:{vps.id}"
+        )
         raise errors.not_found()
     return vps
 
@@ -86,13 +96,31 @@ def owned(request: AuthedRequest, vps: fleet.Vps | None) -> fleet.Vps:
 def refused(
     connection: Connection, actor: str, action: object, reason: str, *, object_id: str = ""
 ) -> None:
-    """One line for the audit trail."""
-    audit.warning(
-        "refused",
+    """For the audit trail."""
+    runtime: Runtime = connection.app.state.runtime
+    runtime.trail.note(
         actor=actor,
         action=str(action),
         object=object_id,
-        path=connection.url.path,
+        allowed=False,
         reason=reason,
-        peer=connection.client.host if connection.client else "",
+        peer=address(connection),
+        detail=connection.url.path,
     )
+
+
+def done(request: AuthedRequest, object_id: str, detail: str = "") -> None:
+    """For the audit trail: the route's action was done."""
+    runtime: Runtime = request.app.state.runtime
+    runtime.trail.note(
+        actor=f"user:{request.user.id}",
+        action=str(request.route_handler.opt[ACTION]),
+        object=object_id,
+        allowed=True,
+        peer=address(request),
+        detail=detail,
+    )
+
+
+def address(connection: Connection) -> str:
+    return connection.client.host if connection.client else ""

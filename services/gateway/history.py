@@ -104,13 +104,7 @@ async def historical(
         ),
     ] = "",
 ) -> History:
-    try:
-        until = _utc(end) if end is not None else datetime.now(UTC)
-        since = _utc(start) if start is not None else until - timedelta(hours=1)
-    except OverflowError:
-        raise errors.invalid("There are no such times.") from None
-    if since >= until:
-        raise errors.invalid("`start` must be before `end`.")
+    since, until = window(start, end)
     wanted = [kind for kind in Aggregate if kind in aggregates.split(",")]
     async with database.transaction(runtime.pool) as connection:
         await store.freeze(connection)
@@ -126,6 +120,22 @@ async def historical(
             limit=MAX_POINTS,
         )
     return msgspec.convert(_columns(name, wanted, rows), History)
+
+
+def window(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+    """In UTC; by default the hour before `end`, which is now by default.
+
+    Raises:
+        RequestError: it has no length, or lies outside of time.
+    """
+    try:
+        until = _utc(end) if end is not None else datetime.now(UTC)
+        since = _utc(start) if start is not None else until - timedelta(hours=1)
+    except OverflowError:
+        raise errors.invalid("There are no such times.") from None
+    if since >= until:
+        raise errors.invalid("`start` must be before `end`.")
+    return since, until
 
 
 def choose(

@@ -12,19 +12,37 @@ from litestar.response import File
 from services.gateway import errors
 from services.gateway.guard import PUBLIC
 from services.gateway.runtime import Runtime, UseRuntime
-from services.gateway.schemas import Bootstrap
+from services.gateway.schemas import Bootstrap, WantedPowers
 
 SCRIPT = Path(__file__).with_name("install.sh")
 ARTEFACT = re.compile(r"flotilla-agent-linux-[a-z0-9_]{1,20}\.tar\.gz(\.sha256)?")
 
 
-def command(runtime: Runtime, token: str) -> str:
+def command(runtime: Runtime, token: str, powers: WantedPowers) -> str:
     """The line to paste as root. The token travels in the environment, never in argv."""
     url = shlex.quote(runtime.settings.public_url)
+    words = [runtime.ca_fingerprint, runtime.signer.public_key.hex(), *_options(powers)]
     return (
         f"curl -fsSL {url}/install.sh"
-        f" | FLOTILLA_ENROLMENT_TOKEN={token} sh -s -- {url} {runtime.ca_fingerprint}"
+        f" | FLOTILLA_ENROLMENT_TOKEN={token} sh -s -- {url} {shlex.join(words)}"
     )
+
+
+def _options(powers: WantedPowers) -> list[str]:
+    """All powers are off but those that the line names."""
+    options = []
+    if powers.shell:
+        options.append("--shell")
+    if powers.commands:
+        options.append("--commands")
+    if powers.files != "off":
+        options.append(f"--files={powers.files}")
+        options += [f"--file-root={root}" for root in powers.file_roots or ["/"]]
+    if powers.docker != "off":
+        options.append(f"--docker={powers.docker}")
+    if powers.run_as == "root":
+        options.append("--run-as=root")
+    return options
 
 
 @get(

@@ -14,6 +14,7 @@ from services.kit.errors import TransientError
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+AWAY = "The database or the message bus does not answer. Nothing was changed; try again."
 
 
 def _problem(
@@ -25,16 +26,28 @@ def _problem(
     errors: list[dict[str, str]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response[dict[str, Any]]:
-    body: dict[str, Any] = {
+    body = _body(status, title, detail, request.scope.get("state", {}).get("request_id", ""))
+    if errors:
+        body["errors"] = errors
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _body(status: int, title: str, detail: str, request_id: str) -> dict[str, Any]:
+    return {
         "type": "about:blank",
         "title": title,
         "status": status,
         "detail": detail,
-        "request_id": request.scope.get("state", {}).get("request_id", ""),
+        "request_id": request_id,
     }
-    if errors:
-        body["errors"] = errors
-    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def of(error: RequestError | TransientError) -> dict[str, Any]:
+    """For a WebSocket that is refused before the upgrade."""
+    if isinstance(error, RequestError):
+        return _body(error.status, error.title, str(error), "")
+    log.warning("dependency_away", error=str(error))
+    return _body(503, "Not available now", AWAY, "")
 
 
 def _refused(request: Request[Any, Any, Any], error: RequestError) -> Response[dict[str, Any]]:
@@ -50,7 +63,7 @@ def _away(request: Request[Any, Any, Any], error: TransientError) -> Response[di
         request,
         503,
         "Not available now",
-        "The database or the message bus does not answer. Nothing was changed; try again.",
+        AWAY,
         headers={"Retry-After": "5"},
     )
 

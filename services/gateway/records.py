@@ -42,7 +42,9 @@ def metadata(facts: agent_pb2.HostFacts, powers: agent_pb2.Powers) -> dict[str, 
             "files": _FILES.get(powers.files, "off"),
             "docker": _DOCKER.get(powers.docker, "off"),
             "file_roots": list(powers.file_roots),
+            "user": powers.user,
         },
+        "command_keys": [key.hex() for key in powers.command_keys],
     }
 
 
@@ -71,7 +73,9 @@ def _config(vps: fleet.Vps) -> agent_pb2.AgentConfig:
     return config
 
 
-def vps_fields(vps: fleet.Vps, server: Server | None, *, with_detail: bool) -> dict[str, Any]:
+def vps_fields(
+    vps: fleet.Vps, server: Server | None, *, command_key: bytes, with_detail: bool
+) -> dict[str, Any]:
     """The fields of `schemas.Vps`, JSON-ready."""
     latest = None if server is None else server.fields(str(vps.id))
     if latest is not None and with_detail and server is not None:
@@ -88,7 +92,7 @@ def vps_fields(vps: fleet.Vps, server: Server | None, *, with_detail: bool) -> d
         "created_at": vps.created_at,
         "updated_at": vps.updated_at,
         "facts": vps.metadata.get("facts"),
-        "powers": vps.metadata.get("powers"),
+        "powers": powers(vps, command_key),
         "agent_config": {
             "revision": vps.config_revision,
             "report_interval_seconds": settings.get("report_interval_seconds"),
@@ -98,6 +102,20 @@ def vps_fields(vps: fleet.Vps, server: Server | None, *, with_detail: bool) -> d
         },
         "latest": latest,
     }
+
+
+def powers(vps: fleet.Vps, command_key: bytes) -> dict[str, Any] | None:
+    """What the server's agent may do, and whether for this console; None until it connected."""
+    told: dict[str, Any] | None = vps.metadata.get("powers")
+    if told is None:
+        return None
+    return {"user": "", **told, "obeys": command_key.hex() in command_keys(vps)}
+
+
+def command_keys(vps: fleet.Vps) -> list[str]:
+    """Hexadecimal digits of the keys whose commands the agent said it obeys."""
+    keys: list[str] = vps.metadata.get("command_keys", [])
+    return keys
 
 
 def settings_json(settings: schemas.AgentSettings) -> dict[str, Any]:

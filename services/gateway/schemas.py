@@ -73,6 +73,33 @@ class Powers(Struct):
     files: Literal["off", "read", "write"]
     docker: Literal["off", "read", "actions"]
     file_roots: list[str]
+    user: Annotated[str, Meta(description="Who all of this runs as")]
+    obeys: Annotated[bool, Meta(description="The agent trusts this console's command key")]
+
+
+FileRoot = Annotated[
+    str,
+    Meta(
+        max_length=512,
+        pattern=r"^(?!.*/\.\.(?:/|$))/[^\x00-\x1f\x7f]*$",
+        description="Absolute, without `..`",
+    ),
+]
+
+
+class WantedPowers(Struct, forbid_unknown_fields=True):
+    """What the install line asks the host's owner to allow, who may change it before it is run."""
+
+    shell: bool = False
+    commands: bool = False
+    files: Literal["off", "read", "write"] = "off"
+    docker: Literal["off", "read", "actions"] = "off"
+    file_roots: Annotated[
+        list[FileRoot], Meta(max_length=32, description="Empty for all, where `files` is on")
+    ] = []
+    run_as: Annotated[
+        Literal["agent", "root"], Meta(description="`agent` is a user of its own, without rights")
+    ] = "agent"
 
 
 class AgentSettings(Struct, forbid_unknown_fields=True):
@@ -198,6 +225,11 @@ class VpsPage(Struct):
 
 class VpsCreate(Struct, forbid_unknown_fields=True):
     name: Name
+    powers: WantedPowers | None = None
+
+
+class EnrolmentCreate(Struct, forbid_unknown_fields=True):
+    powers: WantedPowers | None = None
 
 
 class VpsUpdate(Struct, forbid_unknown_fields=True):
@@ -210,7 +242,7 @@ class TicketRequest(Struct, forbid_unknown_fields=True):
         str,
         Meta(
             max_length=200,
-            description="`fleet/realtime` or `vps/<id>/metrics/realtime`",
+            description="A WebSocket's path, such as `fleet/realtime` or `vps/<id>/shell`",
         ),
     ]
 

@@ -5,20 +5,26 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-import structlog
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath, JSONBody, Parameter
 
 from services.gateway import agents, errors, install, records
 from services.gateway.credentials import hash_secret, new_secret
-from services.gateway.guard import ACTION, AuthedRequest, owned
+from services.gateway.guard import ACTION, AuthedRequest, done, owned
 from services.gateway.runtime import Runtime, UseRuntime
-from services.gateway.schemas import Enrolment, NewVps, Vps, VpsCreate, VpsPage, VpsUpdate
+from services.gateway.schemas import (
+    Enrolment,
+    EnrolmentCreate,
+    NewVps,
+    Vps,
+    VpsCreate,
+    VpsPage,
+    VpsUpdate,
+    WantedPowers,
+)
 from services.gateway.store import fleet
 from services.kit import database, subjects
 from services.kit.access import Action, Actor, Role
-
-audit = structlog.get_logger("audit")
 
 TOKEN_LIFETIME = timedelta(minutes=10)
 MAX_PAGE = 1_000
@@ -62,10 +68,11 @@ class ServerController(Controller):
     ) -> NewVps:
         async with database.transaction(runtime.pool) as connection:
             vps = await fleet.insert(connection, user_id=request.user.id, name=data.name)
-            enrolment = await _enrolment(runtime, connection, vps.id)
+            enrolment = await _enrolment(runtime, connection, vps.id, data.powers)
         await runtime.refresh_fleet()
-        audit.info("vps_created", actor=f"user:{request.user.id}", vps_id=str(vps.id))
-        fields = records.vps_fields(vps, None, with_detail=False)
+        done(request, f"vps:{vps.id}", vps.name)
+        key = runtime.signer.public_key
+        fields = records.vps_fields(vps, None, command_key=key, with_detail=False)
         return msgspec.convert({**fields, "enrolment": enrolment}, NewVps)
 
     @get(
@@ -98,7 +105,7 @@ class ServerController(Controller):
             if config is not None:
                 # Before the commit: what cannot be pushed is not said to be set.
                 await agents.publish_record(runtime.bus, vps)
-        audit.info("vps_updated", actor=f"user:{request.user.id}", vps_id=str(vps_id))
+        done(request, f"vps:{vps_id}")
         return _view(runtime, vps, with_detail=True)
 
     @delete(
@@ -115,7 +122,7 @@ class ServerController(Controller):
             await fleet.delete(connection, vps_id=vps_id)
             await runtime.bus.delete(subjects.Bucket.AGENTS, str(vps_id))
         await runtime.refresh_fleet()
-        audit.info("vps_deleted", actor=f"user:{request.user.id}", vps_id=str(vps_id))
+        done(request, f"vps:{vps_id}")
 
     @post(
         "/{vps_id:uuid}/enrolment",
@@ -124,12 +131,17 @@ class ServerController(Controller):
         opt={ACTION: Action.VPS_ENROL},
     )
     async def renew(
-        self, request: AuthedRequest, vps_id: FromPath[UUID], runtime: UseRuntime
+        self,
+        request: AuthedRequest,
+        vps_id: FromPath[UUID],
+        runtime: UseRuntime,
+        data: JSONBody[EnrolmentCreate | None] = None,
     ) -> Enrolment:
         async with database.transaction(runtime.pool) as connection:
             owned(request, await fleet.get(connection, vps_id=vps_id))
-            enrolment = await _enrolment(runtime, connection, vps_id)
-        audit.info("enrolment_renewed", actor=f"user:{request.user.id}", vps_id=str(vps_id))
+            powers = None if data is None else data.powers
+            enrolment = await _enrolment(runtime, connection, vps_id, powers)
+        done(request, f"vps:{vps_id}")
         return enrolment
 
 
@@ -138,14 +150,21 @@ def owner_filter(actor: Actor) -> UUID | None:
     return None if actor.role is Role.ADMIN else actor.id
 
 
-async def _enrolment(runtime: Runtime, connection: database.Connection, vps_id: UUID) -> Enrolment:
+async def _enrolment(
+    runtime: Runtime,
+    connection: database.Connection,
+    vps_id: UUID,
+    powers: WantedPowers | None,
+) -> Enrolment:
     token = new_secret()
     expires_at = await fleet.put_token(
         connection, vps_id=vps_id, token_hash=hash_secret(token), lifetime=TOKEN_LIFETIME
     )
-    return Enrolment(token, expires_at, install.command(runtime, token))
+    return Enrolment(token, expires_at, install.command(runtime, token, powers or WantedPowers()))
 
 
 def _view(runtime: Runtime, vps: fleet.Vps, *, with_detail: bool = False) -> Vps:
     server = runtime.live.servers.get(str(vps.id))
-    return msgspec.convert(records.vps_fields(vps, server, with_detail=with_detail), Vps)
+    key = runtime.signer.public_key
+    fields = records.vps_fields(vps, server, command_key=key, with_detail=with_detail)
+    return msgspec.convert(fields, Vps)

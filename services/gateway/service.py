@@ -14,9 +14,11 @@ from services.gateway.live import Live
 from services.gateway.observe import observed
 from services.gateway.presence import PresenceBoard
 from services.gateway.recorder import BATCH, Recorder
+from services.gateway.rotation import keep_rotating
 from services.gateway.runtime import Runtime
 from services.gateway.settings import GatewaySettings
 from services.gateway.store import history
+from services.gateway.upkeep import keep_up
 from services.kit import bus, database, subjects
 from services.kit.consumer import Consumer
 from services.kit.errors import TransientError
@@ -59,21 +61,30 @@ async def run(settings: GatewaySettings, health: Health) -> None:
                 subjects.ENROLMENT_REDEEM, agents.enrolment_handler(runtime), queue="gateway"
             )
         )
-        recorder = Consumer(
-            connection,
-            subjects.Stream.EVENTS,
-            subjects.Durable.GATEWAY_RECORD_EVENTS,
-            Recorder(pool).record,
+        recorder, events = Recorder(pool), subjects.Stream.EVENTS
+        happened = Consumer(
+            *(connection, events, subjects.Durable.GATEWAY_RECORD_EVENTS),
+            recorder.record,
             batch=BATCH,
         )
+        done = Consumer(
+            *(connection, events, subjects.Durable.GATEWAY_RECORD_AUDIT),
+            recorder.record_audit,
+            batch=BATCH,
+        )
+        await stack.enter_async_context(runtime.trail.kept())
+        await stack.enter_async_context(runtime.work.going_on())
         async with asyncio.TaskGroup() as tasks:
             for name, work in (
                 ("presence", board.follow_agents(connection)),
                 ("edges", board.follow_edges(connection)),
                 ("tick", runtime.live.tick()),
-                ("recorder", recorder.run()),
+                ("recorder", happened.run()),
+                ("audit", done.run()),
                 ("reconcile", agents.reconcile(runtime)),
                 ("refresh", _refresh(runtime)),
+                ("upkeep", keep_up(pool)),
+                ("rotation", keep_rotating(runtime)),
                 ("http", _serve(settings, runtime)),
             ):
                 tasks.create_task(work, name=name)

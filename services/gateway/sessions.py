@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.params import JSONBody
@@ -25,8 +24,6 @@ from services.gateway.schemas import Account, Credentials, LoggedIn
 from services.gateway.store import accounts
 from services.kit import database
 from services.kit.access import Action, Role
-
-audit = structlog.get_logger("audit")
 
 COOKIE = "flotilla_session"
 COOKIE_PATH = "/api/v1/auth"
@@ -66,11 +63,11 @@ class SessionController(Controller):
             user = await accounts.user_by_name(connection, username=username)
         waits = [left for key, (count, left) in attempts.items() if count > limits[key]]
         if waits:
-            audit.warning("login_throttled", peer=address)
+            _note(runtime, "anonymous", address, refusal="too many attempts")
             raise errors.throttled(int(max(waits)) + 1)
         good = await password_matches(data.password, None if user is None else user.password_hash)
         if user is None or not good or not user.enabled:
-            audit.warning("login_refused", peer=address)
+            _note(runtime, "anonymous", address, refusal="wrong name or password")
             raise errors.unauthenticated("The user name or the password is wrong.")
         secret = new_secret()
         async with database.transaction(runtime.pool) as connection:
@@ -81,7 +78,7 @@ class SessionController(Controller):
                 secret_hash=hash_secret(secret),
                 lifetime=SESSION_LIFETIME,
             )
-        audit.info("logged_in", actor=f"user:{user.id}", peer=address)
+        _note(runtime, f"user:{user.id}", address)
         return Response(_logged_in(runtime, user, session_id), cookies=[_cookie(runtime, secret)])
 
     @post(
@@ -138,6 +135,12 @@ class SessionController(Controller):
         if user is None:
             raise errors.unauthenticated("The session has ended: log in.")
         return _account(user)
+
+
+def _note(runtime: Runtime, actor: str, peer: str, *, refusal: str = "") -> None:
+    runtime.trail.note(
+        actor=actor, action="session.login", allowed=not refusal, reason=refusal, peer=peer
+    )
 
 
 def _account(user: accounts.User) -> Account:

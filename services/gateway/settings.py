@@ -2,6 +2,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.kit.commands import CommandKey
 from services.kit.settings import DatabaseSettings, StrongSecret
 
 
@@ -9,6 +10,10 @@ class GatewaySettings(DatabaseSettings):
     nats_gateway_password: StrongSecret
     # Signs access tokens.
     token_secret: StrongSecret
+    # Signs what agents are told to do.
+    command_key: CommandKey
+    # The key before, after `flotilla command-key rotate`: agents that trust it are told the new one.
+    command_key_previous: CommandKey | None = None
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
     # What browsers and new agents call this console, without a trailing slash.

@@ -2,17 +2,20 @@
 
 import asyncio
 import re
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, WebSocket, post, websocket
 from litestar.exceptions import WebSocketDisconnect
 from litestar.params import FromPath, JSONBody
 
-from services.gateway import errors
+from services.gateway import errors, problems
 from services.gateway.credentials import Claims, hash_secret, new_secret
 from services.gateway.guard import ACTION, PUBLIC, AuthedRequest, actor_of, refused
 from services.gateway.live import Viewer
@@ -26,10 +29,29 @@ from services.kit.errors import TransientError
 TICKET_LIFETIME = timedelta(seconds=30)
 RECHECK = 60.0  # seconds between looks at whether the session still stands
 SEND_TIMEOUT = 30.0  # seconds before a screen that takes nothing is given up
+REFUSAL_GRACE = 0.1  # seconds
 FLEET = "fleet/realtime"
-_VPS = re.compile(r"vps/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/metrics/realtime")
+_VPS = r"vps/(?P<vps>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 
 Socket = WebSocket[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a ticket can be for; of several actions behind it, the least."""
+
+    path: re.Pattern[str]
+    action: Action
+
+
+RESOURCES = (
+    Resource(re.compile(FLEET), Action.FLEET_READ),
+    Resource(re.compile(f"{_VPS}/metrics/realtime"), Action.VPS_READ),
+    Resource(re.compile(f"{_VPS}/shell"), Action.SHELL_READ),
+    Resource(
+        re.compile(f"{_VPS}/docker/containers/[0-9a-f]{{12,64}}/logs/follow"), Action.DOCKER_READ
+    ),
+)
 
 
 class TicketController(Controller):
@@ -44,61 +66,107 @@ class TicketController(Controller):
     async def create(
         self, request: AuthedRequest, data: JSONBody[TicketRequest], runtime: UseRuntime
     ) -> Ticket:
-        resource = data.resource.strip("/").removeprefix("api/v1/")
-        match = _VPS.fullmatch(resource)
-        if resource != FLEET and match is None:
-            raise errors.invalid(f"`resource` is `{FLEET}` or `vps/<id>/metrics/realtime`.")
+        path = data.resource.strip("/").removeprefix("api/v1/")
+        action, vps_id = _resource(path)
         secret = new_secret()
         async with database.transaction(runtime.pool) as connection:
-            if match is not None:
-                vps = await fleet.get(connection, vps_id=UUID(match[1]))
-                if vps is None or not allow(request.user, Action.VPS_READ, vps.user_id):
+            owner_id = None
+            if vps_id is not None:
+                vps = await fleet.get(connection, vps_id=vps_id)
+                if vps is None:
                     raise errors.not_found()
+                owner_id = vps.user_id
+            if not allow(request.user, action, owner_id):
+                refused(request, f"user:{request.user.id}", action, "no ticket", object_id=path)
+                raise errors.not_found()
             expires_at = await accounts.insert_ticket(
                 connection,
                 secret_hash=hash_secret(secret),
                 user_id=request.user.id,
                 session_id=request.user.session_id,
-                resource=resource,
+                resource=path,
                 lifetime=TICKET_LIFETIME,
             )
         return Ticket(secret, expires_at)
 
 
+def _resource(path: str) -> tuple[Action, UUID | None]:
+    """What a ticket for it asks for, and of which server.
+
+    Raises:
+        RequestError: there is no such socket.
+    """
+    for resource in RESOURCES:
+        match = resource.path.fullmatch(path)
+        if match is not None:
+            vps_id = match.groupdict().get("vps")
+            return resource.action, None if vps_id is None else UUID(vps_id)
+    raise errors.invalid(f"`resource` is the path of a WebSocket, such as `{FLEET}`.")
+
+
 @websocket("/fleet/realtime", opt={PUBLIC: True})
 async def fleet_realtime(socket: Socket, runtime: UseRuntime) -> None:
-    claims, actor = await _admit(socket, runtime, FLEET, Action.FLEET_READ)
+    async with refusals(socket):
+        claims, actor = await admit(socket, runtime, FLEET, Action.FLEET_READ)
+        await socket.accept()
 
-    def visible(vps_id: str) -> bool:
-        server = runtime.live.servers.get(vps_id)
-        return server is not None and allow(actor, Action.VPS_READ, server.owner_id)
+        def visible(vps_id: str) -> bool:
+            server = runtime.live.servers.get(vps_id)
+            return server is not None and allow(actor, Action.VPS_READ, server.owner_id)
 
-    with runtime.live.viewing(visible, with_detail=False) as viewer:
-        await _relay(socket, runtime, claims, actor, viewer)
+        with runtime.live.viewing(visible, with_detail=False) as viewer:
+            await _relay(socket, runtime, claims, actor, viewer)
 
 
 @websocket("/vps/{vps_id:uuid}/metrics/realtime", opt={PUBLIC: True})
 async def vps_realtime(socket: Socket, vps_id: FromPath[UUID], runtime: UseRuntime) -> None:
-    wanted = str(vps_id)
-    # Not from memory: this instance may not have heard of a new server yet.
-    async with database.transaction(runtime.pool) as connection:
-        vps = await fleet.get(connection, vps_id=vps_id)
-    owner_id = None if vps is None else vps.user_id
-    claims, actor = await _admit(
-        socket, runtime, f"vps/{wanted}/metrics/realtime", Action.VPS_READ, owner_id
-    )
-    with runtime.live.viewing(lambda vps: vps == wanted, with_detail=True) as viewer:
-        await _relay(socket, runtime, claims, actor, viewer)
+    async with refusals(socket):
+        wanted = str(vps_id)
+        # Not from memory: this instance may not have heard of a new server yet.
+        async with database.transaction(runtime.pool) as connection:
+            vps = await fleet.get(connection, vps_id=vps_id)
+        owner_id = None if vps is None else vps.user_id
+        claims, actor = await admit(
+            socket, runtime, f"vps/{wanted}/metrics/realtime", Action.VPS_READ, owner_id
+        )
+        await socket.accept()
+        with runtime.live.viewing(lambda vps: vps == wanted, with_detail=True) as viewer:
+            await _relay(socket, runtime, claims, actor, viewer)
 
 
-async def _admit(
+@asynccontextmanager
+async def refusals(socket: Socket) -> AsyncIterator[None]:
+    """Before the upgrade, answer what a request would be answered."""
+    try:
+        yield
+    except (errors.RequestError, TransientError) as error:
+        if socket.connection_state != "init":
+            raise
+        problem = problems.of(error)
+        headers = [(b"content-type", problems.MEDIA_TYPE.encode())]
+        if isinstance(error, errors.RequestError) and error.retry_after:
+            headers.append((b"retry-after", str(error.retry_after).encode()))
+        # The types of Litestar know no "websocket.http.response", which ASGI has for this.
+        start: Any = {
+            "type": "websocket.http.response.start",
+            "status": problem["status"],
+            "headers": headers,
+        }
+        body: Any = {"type": "websocket.http.response.body", "body": msgspec.json.encode(problem)}
+        await socket.send(start)
+        await socket.send(body)
+        # uvicorn logs an error when a handler returns while its refusal is still being written.
+        await asyncio.sleep(REFUSAL_GRACE)
+
+
+async def admit(
     socket: Socket,
     runtime: Runtime,
     resource: str,
     action: Action,
     owner_id: UUID | None = None,
 ) -> tuple[Claims, Actor]:
-    """Take the ticket and accept, or refuse before the upgrade.
+    """Take the ticket; the caller accepts, or refuses for reasons of its own.
 
     Raises:
         RequestError: foreign origin, or no ticket for this.
@@ -119,7 +187,6 @@ async def _admit(
     if claims is None or actor is None or not allow(actor, action, owner_id):
         refused(socket, "anonymous", action, "no ticket for this")
         raise errors.unauthenticated("Ask for a new ticket.")
-    await socket.accept()
     return claims, actor
 
 
@@ -130,7 +197,7 @@ async def _relay(
     tasks = [
         asyncio.create_task(_send(socket, viewer)),
         asyncio.create_task(_receive(socket)),
-        asyncio.create_task(_watch_session(runtime, claims, actor)),
+        asyncio.create_task(watch_session(runtime, claims, actor)),
     ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +224,7 @@ async def _receive(socket: Socket) -> None:
             await socket.receive_data("text")
 
 
-async def _watch_session(runtime: Runtime, claims: Claims, actor: Actor) -> None:
+async def watch_session(runtime: Runtime, claims: Claims, actor: Actor) -> None:
     """Return when the session ended, or its user may see other things than before."""
     while True:
         await asyncio.sleep(RECHECK)

@@ -5,12 +5,11 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-import structlog
 from litestar import Controller, get, post, put
 from litestar.params import FromPath, JSONBody, Parameter
 
 from services.gateway import errors
-from services.gateway.guard import ACTION, AuthedRequest, owned
+from services.gateway.guard import ACTION, AuthedRequest, done, owned
 from services.gateway.runtime import UseRuntime
 from services.gateway.store import fleet
 from services.gateway.store import traffic as store
@@ -23,8 +22,6 @@ from services.gateway.traffic_schemas import (
 )
 from services.kit import database
 from services.kit.access import Action
-
-audit = structlog.get_logger("audit")
 
 MAX_MONTHS = 36
 
@@ -94,7 +91,7 @@ class TrafficController(Controller):
             await store.put_settings(connection, vps_id=vps_id, wanted=wanted)
             if (before.reset_day, before.time_zone) != (wanted.reset_day, wanted.time_zone):
                 await store.divide_anew(connection, vps_id=vps_id)
-        audit.info("traffic_settings_put", actor=f"user:{request.user.id}", vps_id=str(vps_id))
+        done(request, f"vps:{vps_id}")
         return data
 
     @post(
@@ -126,12 +123,7 @@ class TrafficController(Controller):
             )
         if entry is None:
             raise errors.invalid("There is no period that starts in that month.")
-        audit.info(
-            "traffic_corrected",
-            actor=f"user:{request.user.id}",
-            vps_id=str(vps_id),
-            correction=str(entry.id),
-        )
+        done(request, f"vps:{vps_id}", str(entry.id))
         return _correction(entry)
 
 

@@ -163,3 +163,15 @@ async def take_ticket(
         {"secret_hash": secret_hash, "resource": resource},
     )
     return await cursor.fetchone()
+
+
+async def find_ticket(
+    connection: AsyncConnection, *, secret_hash: bytes, resource: str
+) -> tuple[UUID, UUID] | None:
+    """As `take_ticket`, of one that may be used again."""
+    cursor = await connection.execute(
+        "SELECT session_id, user_id FROM ws_tickets WHERE secret_hash = %(secret_hash)s"
+        " AND resource = %(resource)s AND expires_at > now()",
+        {"secret_hash": secret_hash, "resource": resource},
+    )
+    return await cursor.fetchone()

@@ -42,6 +42,13 @@ async def get(connection: AsyncConnection, *, vps_id: UUID) -> Vps | None:
         return await cursor.fetchone()
 
 
+async def some(connection: AsyncConnection, *, vps_ids: list[UUID]) -> dict[UUID, Vps]:
+    """Those of them that there are, by id."""
+    async with connection.cursor(row_factory=class_row(Vps)) as cursor:
+        await cursor.execute(f"SELECT {_VPS} FROM vps WHERE id = ANY(%(ids)s)", {"ids": vps_ids})
+        return {vps.id: vps for vps in await cursor.fetchall()}
+
+
 async def lock(connection: AsyncConnection, *, vps_id: UUID) -> Vps | None:
     """As `get`; nobody changes it until the transaction ends."""
     async with connection.cursor(row_factory=class_row(Vps)) as cursor:
@@ -204,6 +211,23 @@ async def record_connection(
             "os_type": os_type,
             "metadata": Jsonb(metadata),
         },
+    )
+
+
+async def trusting(connection: AsyncConnection, *, command_key: str, and_not: str) -> set[UUID]:
+    """Servers whose agent said that it obeys the one key and not the other, in hexadecimal."""
+    cursor = await connection.execute(
+        "SELECT id FROM vps WHERE metadata->'command_keys' ? %(key)s"
+        " AND NOT metadata->'command_keys' ? %(other)s",
+        {"key": command_key, "other": and_not},
+    )
+    return {vps_id for (vps_id,) in await cursor.fetchall()}
+
+
+async def put_command_keys(connection: AsyncConnection, *, vps_id: UUID, keys: list[str]) -> None:
+    await connection.execute(
+        "UPDATE vps SET metadata = metadata || %(keys)s WHERE id = %(id)s",
+        {"id": vps_id, "keys": Jsonb({"command_keys": keys})},
     )
 
 
