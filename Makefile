@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 BIN := $(CURDIR)/.venv/bin
 PYTHON := $(BIN)/python
 STACK := $(PYTHON) deploy/local/stack.py
+# Tests wait more than they compute, browsers less. Those of a file share what is slow to start.
+BESIDE := --dist loadfile -n
 # protoc finds its plug-ins there.
 export PATH := $(BIN):$(PATH)
 
@@ -22,8 +24,9 @@ help:
 
 ##@ Run it
 
-up: setup ## Start everything on this machine and show its first live sample
-	@$(STACK) up
+up: setup ## Start everything; POWERS="shell files docker commands", or none, is what the console may do here
+	@$(STACK) up $(if $(POWERS),--powers "$$POWERS")
+export POWERS
 
 down: .venv/.installed ## Stop everything; the data stays
 	@$(STACK) down
@@ -104,16 +107,16 @@ contracts: .venv/.installed ## No breaking change of the contract; generated cod
 	fi
 
 test-unit: .venv/.installed docker ## Parts alone; the agent's Docker collector on an engine of its own
-	pytest tests/unit
+	pytest $(BESIDE) 4 tests/unit
 
-test-integration: setup database ## On real NATS and TimescaleDB
-	pytest tests/integration
+test-integration: setup database docker ## On real NATS and TimescaleDB
+	pytest $(BESIDE) 4 tests/integration
 
 test-web: web/node_modules/.installed ## The console's own tests
 	npm --prefix web run test
 
 test-e2e: setup database chromium ## The whole stack in a real browser
-	pytest tests/e2e
+	pytest $(BESIDE) 2 tests/e2e
 
 test-chaos: setup database ## The short form of `make chaos`
 	pytest tests/chaos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy.local.certificates import fingerprint
 from deploy.local.settings import Settings, write_private
@@ -69,14 +71,17 @@ def logged_in(settings: Settings) -> Iterator[httpx.Client]:
 
 
 def enrol(settings: Settings, client: httpx.Client) -> tuple[str, bool]:
-    """Add this machine and enrol its agent where that is not done; its id, and whether anew."""
+    """Add this machine and enrol its agent where that is not done.
+
+    Its id, and whether the agent is somebody else now, or obeys somebody else.
+    """
     vps_id = _known_id(settings, client)
     if vps_id is None:
         added = _body(client.post("/vps", json={"name": socket.gethostname()}))
         vps_id, token = str(added["id"]), added["enrolment"]["token"]
         write_private(settings.state / "vps-id", f"{vps_id}\n")
     elif _is_enrolled(settings, vps_id):
-        return vps_id, False
+        return vps_id, _trust(settings)
     else:
         token = _body(client.post(f"/vps/{vps_id}/enrolment"))["token"]
     _run_enrolment(settings, token)
@@ -109,6 +114,27 @@ def _is_enrolled(settings: Settings, vps_id: str) -> bool:
     )
 
 
+def _trust(settings: Settings) -> bool:
+    """Have an agent obey the console's key that obeys another, or none; whether it had to be told.
+
+    One that obeys the key before is told by the gateway.
+    """
+    identity = json.loads((settings.agent / "identity.json").read_text())
+    obeyed = [base64.b64decode(key).hex() for key in identity["command_keys"]]
+    names = ("FLOTILLA_COMMAND_KEY", "FLOTILLA_COMMAND_KEY_PREVIOUS")
+    seeds = [settings.values[name] for name in names if settings.values[name]]
+    if obeyed in [[public_key(seed)] for seed in seeds]:
+        return False
+    _run_agent(settings, "trust", public_key(seeds[0]))
+    return True
+
+
+def public_key(seed: str) -> str:
+    """In hexadecimal, of an Ed25519 seed in Base64."""
+    key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(seed))
+    return key.public_key().public_bytes_raw().hex()
+
+
 def wait_until_live(settings: Settings, client: httpx.Client, vps_id: str) -> dict[str, Any]:
     """The server's record once it is online with a sample of these seconds."""
 
@@ -130,13 +156,19 @@ def wait_until_live(settings: Settings, client: httpx.Client, vps_id: str) -> di
 
 
 def _run_enrolment(settings: Settings, token: str) -> None:
+    _run_agent(
+        settings,
+        *("enrol", "--force", "--console", gateway_url(settings)),
+        *("--ca-sha256", fingerprint(Path(settings.values["FLOTILLA_CA_CERTIFICATE"]))),
+        *("--command-key", public_key(settings.values["FLOTILLA_COMMAND_KEY"])),
+        token=token,
+    )
+
+
+def _run_agent(settings: Settings, *words: str, token: str = "") -> None:
+    program = str(Path(sys.executable).with_name("flotilla-agent"))
     done = subprocess.run(
-        [
-            *(str(Path(sys.executable).with_name("flotilla-agent")), "enrol", "--force"),
-            *("--console", gateway_url(settings)),
-            *("--ca-sha256", fingerprint(Path(settings.values["FLOTILLA_CA_CERTIFICATE"]))),
-            *("--state", str(settings.agent)),
-        ],
+        [program, *words, "--state", str(settings.agent)],
         env={"PATH": os.environ["PATH"], "FLOTILLA_ENROLMENT_TOKEN": token},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -146,7 +178,7 @@ def _run_enrolment(settings: Settings, token: str) -> None:
     )
     if done.returncode != 0:
         raise StackError(
-            f"The agent could not be enrolled; see {settings.log}/edge.log and gateway.log.\n"
+            f"`flotilla-agent {words[0]}` failed; see {settings.log}/edge.log and gateway.log.\n"
             f"{done.stdout}{done.stderr}".strip()
         )
 

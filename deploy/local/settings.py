@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import string
@@ -16,7 +17,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # supervisord's socket lies in the state folder, and a Unix socket's path may have 107 bytes.
 STATE_PATH_BYTES = 70
 
-NATS_USERS = ("provision", "edge", "writer", "rollup", "gateway", "operator", "repair")
+NATS_USERS = (
+    *("provision", "edge", "writer", "rollup", "gateway", "shellproxy"),
+    *("operator", "repair"),
+)
 NATS_PASSWORDS = tuple(f"FLOTILLA_NATS_{user.upper()}_PASSWORD" for user in NATS_USERS)
 SECRETS = (*NATS_PASSWORDS, "FLOTILLA_PG_PASSWORD", "FLOTILLA_TOKEN_SECRET")
 
@@ -54,6 +58,11 @@ class Settings:
     def agent(self) -> Path:
         return self.state / "agent"
 
+    @property
+    def policy(self) -> Path:
+        """What the console may do on this machine."""
+        return self.agent / "policy.toml"
+
 
 def state_folder() -> Path:
     state = REPOSITORY / os.environ.get("FLOTILLA_STATE", ".local")
@@ -77,6 +86,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         if not values[name].isdecimal() or not 0 < int(values[name]) < 65536:
             raise StackError(f"{name}={values[name]} is not a port.")
     values.update({name: kept.get(name) or password() for name in SECRETS})
+    values["FLOTILLA_COMMAND_KEY"] = kept.get("FLOTILLA_COMMAND_KEY") or seed()
+    values["FLOTILLA_COMMAND_KEY_PREVIOUS"] = kept.get("FLOTILLA_COMMAND_KEY_PREVIOUS", "")
     host = values["FLOTILLA_PUBLIC_HOST"]
     values.update(
         {
@@ -117,6 +128,11 @@ def read(path: Path) -> dict[str, str]:
 def password() -> str:
     """Hard to guess, in letters alone: nats-server reads a value in its environment as configuration."""
     return "".join(secrets.choice(string.ascii_letters) for _ in range(64))
+
+
+def seed() -> str:
+    """An Ed25519 key as services take it."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import psycopg.conninfo
 
-from deploy.local import certificates, machine, ports, processes, timescaledb
+from deploy.local import certificates, machine, ports, powers, processes, timescaledb
 from deploy.local.processes import Program, Supervisor
 from deploy.local.settings import (
     NATS_PASSWORDS,
@@ -36,7 +36,7 @@ from deploy.local.waiting import StackError, alone
 
 BINARIES = Path(sys.executable).parent
 NATS_CONFIGURATION = REPOSITORY / "deploy/nats.conf"
-SERVICES = ("edge", "writer", "rollup", "gateway")
+SERVICES = ("edge", "writer", "rollup", "gateway", "shellproxy")
 OTHER_RUN_SECONDS = 300
 STARTED = time.monotonic()
 
@@ -44,7 +44,13 @@ STARTED = time.monotonic()
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start everything; returns when this machine is live")
+    starting = commands.add_parser("up", help="start everything; returns when this machine is live")
+    starting.add_argument(
+        "--powers",
+        metavar="WORDS",
+        help=f"what the console may do on this machine, of {', '.join(powers.LINES)}; or none."
+        " Without it what was said before stays, which is none at first",
+    )
     commands.add_parser("down", help="stop everything, keep the data")
     commands.add_parser("status", help="what runs")
     logs = commands.add_parser("logs", help="the last lines of the logs; follows on a terminal")
@@ -57,7 +63,7 @@ def main() -> int:
     try:
         if given.command == "up":
             with alone(state_folder() / "lock", seconds=OTHER_RUN_SECONDS):
-                up()
+                up(given.powers)
         elif given.command == "down":
             with alone(state_folder() / "lock", seconds=OTHER_RUN_SECONDS):
                 down()
@@ -77,7 +83,8 @@ def main() -> int:
     return 0
 
 
-def up() -> None:
+def up(words: str | None) -> None:
+    allowed = None if words is None else powers.chosen(words)
     settings = load(os.environ)
     supervisor = _supervisor(settings.state)
     if not processes.running(supervisor):
@@ -86,6 +93,9 @@ def up() -> None:
     if not settings.admin_password.exists():
         write_private(settings.admin_password, f"{password()[:24]}\n")
     certificates.issue(settings.state / "tls", _names(settings))
+    if allowed is not None:
+        powers.write(settings, allowed)
+        say(f"the console may use on this machine: {', '.join(allowed) or 'nothing'}")
     say("settings, secrets and certificates are there")
 
     programs = [_nats(settings), *_services(settings), _agent(settings)]
@@ -227,10 +237,11 @@ def _agent(settings: Settings) -> Program:
         )
     command = [
         *(str(BINARIES / "flotilla-agent"), "--state", str(settings.agent)),
-        *("--config", str(configuration)),
+        *("--config", str(configuration), "--policy", str(settings.policy)),
     ]
+    policy = [settings.policy] if settings.policy.exists() else []
     build = _digest(
-        [*_sources("agent", "proto"), REPOSITORY / "requirements/dev.txt", configuration]
+        [*_sources("agent", "proto"), REPOSITORY / "requirements/dev.txt", configuration, *policy]
     )
     return Program("agent", command, build)
 
