@@ -1,5 +1,5 @@
 import type { QueryClient } from "@tanstack/react-query";
-import { createTicket, type LiveResource } from "@/api/tickets";
+import { addressOf, createTicket, type LiveResource } from "@/api/tickets";
 import { fleetQuery, patchVps, type Sample, type VpsStatus, vpsKeys } from "@/api/vps";
 import { useConnection } from "@/lib/connection";
 import { LiveSocket } from "@/lib/live-socket";
@@ -17,13 +17,6 @@ type LiveEvent =
 
 const REFETCH_PAUSE = 1_000; // ms
 const TRAFFIC_INTERVAL = 1_000; // ms
-
-function addressOf(resource: LiveResource, ticket: string): string {
-  const url = new URL(`/api/v1/${resource}`, window.location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  url.searchParams.set("ticket", ticket);
-  return url.href;
-}
 
 // Feeds the whole console: samples to the live store, states to the query cache.
 export function startFleetFeed(client: QueryClient): () => void {

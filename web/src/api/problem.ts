@@ -2,11 +2,27 @@ import type { components } from "@/api/schema.gen";
 
 export type Problem = components["schemas"]["Problem"];
 
+// How the gateway titles what an agent answered, or did not.
+const OF_AGENTS = {
+  Offline: "offline",
+  "No answer": "noAnswer",
+  "Timed out": "timedOut",
+  "Failed there": "failed",
+  "Not available there": "unavailable",
+  "Not allowed there": "forbidden",
+  "Not found there": "notFound",
+  Busy: "busy",
+} as const;
+
+type AgentFailure = (typeof OF_AGENTS)[keyof typeof OF_AGENTS];
+
 // The gateway answered, and said no.
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly status: number;
   readonly title: string;
+  // What went wrong on the server that was asked for something; null where the gateway itself spoke.
+  readonly agentFailure: AgentFailure | null;
   readonly requestId: string | null;
   readonly fields: ReadonlyMap<string, string>;
   // Seconds to wait before another try; null when the server did not say.
@@ -16,6 +32,8 @@ export class ApiError extends Error {
     super(problem.detail ?? problem.title ?? response.statusText);
     this.status = response.status;
     this.title = problem.title ?? response.statusText;
+    const known = Object.entries(OF_AGENTS).find(([title]) => title === problem.title);
+    this.agentFailure = known?.[1] ?? null;
     this.requestId = problem.request_id ?? response.headers.get("X-Request-Id");
     this.fields = new Map((problem.errors ?? []).map(({ field, message }) => [field, message]));
     const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
@@ -34,7 +52,7 @@ const GATEWAY_AWAY = new Set([502, 503, 504]);
 export function isUnreachable(error: unknown): boolean {
   return (
     error instanceof UnreachableError ||
-    (error instanceof ApiError && GATEWAY_AWAY.has(error.status))
+    (error instanceof ApiError && GATEWAY_AWAY.has(error.status) && !error.agentFailure)
   );
 }
 

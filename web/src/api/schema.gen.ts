@@ -232,6 +232,493 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/vps/{vps_id}/commands/{command_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A script that was run, with its output */
+        get: operations["getCommand"];
+        put?: never;
+        post?: never;
+        /** End a script that runs, and all that it started */
+        delete: operations["cancelCommand"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Scripts that were run on a server, newest first */
+        get: operations["listCommands"];
+        put?: never;
+        /**
+         * Run a script on a server and wait for its end
+         * @description It runs to its end though the client goes away; its result is kept.
+         */
+        post: operations["runCommand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a script on many servers, twenty at a time, and follow it line by line
+         * @description Scripts that began run to their end though the client goes away.
+         */
+        post: operations["runCommandOnMany"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/containers/{cid}/{action}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start, stop, restart, pause, unpause or kill a container */
+        post: operations["actOnContainer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/containers/{cid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A container, its settings and its environment without secrets */
+        get: operations["getContainer"];
+        put?: never;
+        post?: never;
+        /** Remove a container; its volumes stay */
+        delete: operations["removeContainer"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/containers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Containers: as they are, or as last reported where the server cannot be asked */
+        get: operations["listContainers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/containers/{cid}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The last lines of a container's log */
+        get: operations["containerLogs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/containers/{cid}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A container's use over a window, in at most 1,000 points */
+        get: operations["containerStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Images */
+        get: operations["listImages"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/images/prune": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove images that have no name and no container */
+        post: operations["pruneImages"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/images/pull": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pull an image, and follow it line by line
+         * @description It is pulled to its end though the client goes away.
+         */
+        post: operations["pullImage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/docker/images/{image_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove an image */
+        delete: operations["removeImage"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pack things of a folder into a .tar.gz on the server */
+        post: operations["archiveFiles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/chmod": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set permission bits, setuid and setgid too */
+        post: operations["changeFileMode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/chown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set owner and group */
+        post: operations["changeFileOwner"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/checksum": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file's SHA-256 */
+        get: operations["checksumFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Copy a file, or a folder with all in it */
+        post: operations["copyFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is in a folder, at most 5,000 entries */
+        get: operations["listFiles"];
+        put?: never;
+        post?: never;
+        /** Delete a file, or a folder */
+        delete: operations["deleteFile"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/extract": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Unpack a tar, tar.gz, tar.bz2, tar.xz or zip on the server
+         * @description Into a new folder, or into one that is there. Nothing, where any of it would escape.
+         */
+        post: operations["extractArchive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/mkdir": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a folder */
+        post: operations["makeFolder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename or move a file or folder */
+        post: operations["renameFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/stat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One entry; a link is not followed */
+        get: operations["statFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A text of at most 1 MiB, to edit */
+        get: operations["readFile"];
+        /** Save a text, unless it was changed meanwhile */
+        put: operations["writeFile"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much of an upload is there */
+        get: operations["getUpload"];
+        put?: never;
+        /**
+         * Upload a file or the rest of one, as `data` of a multipart form
+         * @description It is in its place when all `size` bytes are there, and not before.
+         *
+         *     What has arrived is kept for a day, and another call goes on from there.
+         */
+        post: operations["uploadFile"];
+        /** Drop what of an upload is there */
+        delete: operations["dropUpload"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/download-tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A ticket with which a browser downloads one file, for ten minutes */
+        post: operations["createDownloadTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/files/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A file, or a part of it
+         * @description Needs no token where the address has a `ticket`.
+         */
+        get: operations["downloadFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /** A file's size and version, as headers */
+        head: operations["measureFile"];
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who did what, or was refused it, newest first */
+        get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agent/bootstrap": {
         parameters: {
             query?: never;
@@ -241,6 +728,74 @@ export interface paths {
         };
         /** Where agents connect, and the authority to pin */
         get: operations["agentBootstrap"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shell-sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a terminal */
+        delete: operations["endShellSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shell-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's terminals, newest first */
+        get: operations["listShellSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/shell-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's terminals on a server, newest first */
+        get: operations["listVpsShellSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shell-sessions/{session_id}/recording": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a terminal showed, as asciicast v2 */
+        get: operations["shellRecording"];
         put?: never;
         post?: never;
         delete?: never;
@@ -263,6 +818,14 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
+        /** ActOptions */
+        ActOptions: {
+            /**
+             * @description Of stop and restart: before it is killed
+             * @default 10
+             */
+            grace_seconds: number;
+        };
         /** AgentConfig */
         AgentConfig: {
             revision: number;
@@ -280,6 +843,32 @@ export interface components {
             docker_enabled?: boolean | null;
             disabled_collectors?: ("cpu" | "load" | "memory" | "disk" | "disk_io" | "network" | "connections" | "processes" | "uptime" | "temperature" | "docker" | "generic")[] | null;
         };
+        /** AuditEntry */
+        AuditEntry: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            time: string;
+            /** @description "user:<id>", "agent:<id>", "console" or "anonymous" */
+            actor: string;
+            /** @description Of an actor that has an account */
+            username: string | null;
+            /** @description "<kind>.<verb>" */
+            action: string;
+            /** @description "vps:<id>", or empty */
+            object: string;
+            /** @description What of the object */
+            detail: string;
+            allowed: boolean;
+            reason: string;
+            peer: string;
+        };
+        /** AuditPage */
+        AuditPage: {
+            items: components["schemas"]["AuditEntry"][];
+            /** @description Counted up to 100 000 */
+            total: number;
+        };
         /** BlockDevice */
         BlockDevice: {
             device: string;
@@ -293,6 +882,164 @@ export interface components {
             agent_address: string;
             /** @description PEM */
             ca_certificate: string;
+        };
+        /** Command */
+        Command: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            vps_id: string;
+            username: string;
+            script: string;
+            /**
+             * @description `lost`: it began, and whether it came to its end is not known
+             * @enum {string}
+             */
+            status: "running" | "finished" | "timed_out" | "refused" | "failed" | "cancelled" | "lost";
+            /** @description Minus the number of the signal that ended it */
+            exit_code: number | null;
+            /** @description There was more output than is kept */
+            truncated: boolean;
+            /** @description Why it did not finish; else empty */
+            reason: string;
+            /** Format: date-time */
+            started_at: string;
+            finished_at: string | null;
+        };
+        /** CommandCreate */
+        CommandCreate: {
+            /** @description For `sh -c` */
+            script: string;
+            /**
+             * @description Seconds, after which all that it started is killed
+             * @default 60
+             */
+            timeout_seconds: number;
+        };
+        /** CommandLine */
+        CommandLine: {
+            /** Format: uuid */
+            vps_id: string;
+            /** @enum {string} */
+            event: "started" | "output" | "finished" | "failed";
+            command_id?: string;
+            stdout?: string;
+            stderr?: string;
+            status?: "running" | "finished" | "timed_out" | "refused" | "failed" | "cancelled" | "lost";
+            exit_code?: number | null;
+            truncated?: boolean;
+            reason?: string;
+        };
+        /** CommandPage */
+        CommandPage: {
+            items: components["schemas"]["Command"][];
+            total: number;
+        };
+        /** CommandResult */
+        CommandResult: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            vps_id: string;
+            username: string;
+            script: string;
+            /**
+             * @description `lost`: it began, and whether it came to its end is not known
+             * @enum {string}
+             */
+            status: "running" | "finished" | "timed_out" | "refused" | "failed" | "cancelled" | "lost";
+            /** @description Minus the number of the signal that ended it */
+            exit_code: number | null;
+            /** @description There was more output than is kept */
+            truncated: boolean;
+            /** @description Why it did not finish; else empty */
+            reason: string;
+            /** Format: date-time */
+            started_at: string;
+            finished_at: string | null;
+            stdout: string;
+            stderr: string;
+        };
+        /** Container */
+        Container: {
+            id: string;
+            names: string[];
+            image: string;
+            /** @description The engine's word, or `removed` */
+            state: string;
+            status: string;
+            created_at: string | null;
+            ports: components["schemas"]["Port"][];
+            labels: {
+                [key: string]: string;
+            };
+            mounts: components["schemas"]["Mount"][];
+            /** @description Of Compose */
+            project: string | null;
+            /** @description Of Compose */
+            service: string | null;
+            /** @description Of one core */
+            cpu_usage_percent: number | null;
+            memory_usage_bytes: number | null;
+            memory_limit_bytes: number | null;
+            network_receive_bytes_per_second: number | null;
+            network_transmit_bytes_per_second: number | null;
+            block_read_bytes_per_second: number | null;
+            block_write_bytes_per_second: number | null;
+        };
+        /** ContainerDetails */
+        ContainerDetails: {
+            id: string;
+            names: string[];
+            image: string;
+            /** @description The engine's word, or `removed` */
+            state: string;
+            status: string;
+            created_at: string | null;
+            ports: components["schemas"]["Port"][];
+            labels: {
+                [key: string]: string;
+            };
+            mounts: components["schemas"]["Mount"][];
+            /** @description Of Compose */
+            project: string | null;
+            /** @description Of Compose */
+            service: string | null;
+            /** @description Of one core */
+            cpu_usage_percent: number | null;
+            memory_usage_bytes: number | null;
+            memory_limit_bytes: number | null;
+            network_receive_bytes_per_second: number | null;
+            network_transmit_bytes_per_second: number | null;
+            block_read_bytes_per_second: number | null;
+            block_write_bytes_per_second: number | null;
+            command: string[];
+            user: string;
+            working_directory: string;
+            environment: components["schemas"]["Variable"][];
+            restart_policy: string;
+            restart_count: number;
+            started_at: string | null;
+            finished_at: string | null;
+            exit_code: number;
+            /** @description Empty without a check */
+            health: string;
+            network_mode: string;
+            networks: components["schemas"]["Network"][];
+            privileged: boolean;
+            image_id: string;
+            /** @description Why it could not start; else empty */
+            error: string;
+            /** @description Cores; null for no bound */
+            cpu_limit: number | null;
+        };
+        /** ContainerPage */
+        ContainerPage: {
+            items: components["schemas"]["Container"][];
+            /** Format: date-time */
+            as_of: string;
+            /** @description Asked just now; else what was last reported */
+            live: boolean;
         };
         /** Credentials */
         Credentials: {
@@ -315,12 +1062,22 @@ export interface components {
             total: number;
             used: number;
         };
+        /** DownloadTicket */
+        DownloadTicket: {
+            ticket: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
         /** Enrolment */
         Enrolment: {
             token: string;
             /** Format: date-time */
             expires_at: string;
             install_command: string;
+        };
+        /** EnrolmentCreate */
+        EnrolmentCreate: {
+            powers?: components["schemas"]["WantedPowers"] | null;
         };
         /** Facts */
         Facts: {
@@ -337,6 +1094,107 @@ export interface components {
             boot_time: string;
             ip_addresses: string[];
             agent_version: string;
+        };
+        /** FanOut */
+        FanOut: {
+            vps_ids: string[];
+            /** @description For `sh -c` */
+            script: string;
+            /**
+             * @description Seconds, after which all that it started is killed
+             * @default 60
+             */
+            timeout_seconds: number;
+        };
+        /** FileArchive */
+        FileArchive: {
+            /** @description The folder that `names` are in */
+            path: string;
+            names: string[];
+            /** @description Absolute, on the server */
+            destination: string;
+            /** @default false */
+            overwrite: boolean;
+        };
+        /** FileChecksum */
+        FileChecksum: {
+            sha256: string;
+            size_bytes: number;
+            version: string;
+        };
+        /** FileContent */
+        FileContent: {
+            path: string;
+            content: string;
+            version: string;
+            size_bytes: number;
+        };
+        /** FileEdit */
+        FileEdit: {
+            content: string;
+            version: string | null;
+        };
+        /** FileEntry */
+        FileEntry: {
+            name: string;
+            /** @enum {string} */
+            kind: "file" | "directory" | "link" | "other";
+            size_bytes: number;
+            /** @description Permission bits */
+            mode: number;
+            user_id: number;
+            group_id: number;
+            /** @description Empty when the server has no name for it */
+            owner: string;
+            /** @description As `owner` */
+            group: string;
+            /** Format: date-time */
+            modified_at: string;
+            /** @description What a symbolic link says; empty otherwise */
+            link_target: string;
+            /** @description Changes whenever the file does */
+            version: string;
+        };
+        /** FileListing */
+        FileListing: {
+            path: string;
+            /** @description Folders first, then by name */
+            entries: components["schemas"]["FileEntry"][];
+            /** @description There are more than are listed */
+            truncated: boolean;
+        };
+        /** FileMode */
+        FileMode: {
+            /** @description Absolute, on the server */
+            path: string;
+            mode: number;
+            /** @default false */
+            recursive: boolean;
+        };
+        /** FileMove */
+        FileMove: {
+            /** @description Absolute, on the server */
+            path: string;
+            /** @description Absolute, on the server */
+            destination: string;
+            /** @default false */
+            overwrite: boolean;
+        };
+        /** FileOwner */
+        FileOwner: {
+            /** @description Absolute, on the server */
+            path: string;
+            /** @default  */
+            owner: string;
+            /** @default  */
+            group: string;
+            /** @default false */
+            recursive: boolean;
+        };
+        /** FilePath */
+        FilePath: {
+            /** @description Absolute, on the server */
+            path: string;
         };
         /** Gap */
         Gap: {
@@ -448,6 +1306,19 @@ export interface components {
             net_rx_p95?: (number | null)[];
             net_tx_p95?: (number | null)[];
         };
+        /** Image */
+        Image: {
+            id: string;
+            tags: string[];
+            size_bytes: number;
+            created_at: string | null;
+            containers: number;
+        };
+        /** ImagePage */
+        ImagePage: {
+            items: components["schemas"]["Image"][];
+            truncated: boolean;
+        };
         /** Interface */
         Interface: {
             name: string;
@@ -456,12 +1327,39 @@ export interface components {
             rx_total: number;
             tx_total: number;
         };
+        /** LogLine */
+        LogLine: {
+            /** @description RFC 3339, as the engine has it */
+            time: string | null;
+            /** @enum {string} */
+            stream: "stdout" | "stderr";
+            text: string;
+        };
         /** LoggedIn */
         LoggedIn: {
             access_token: string;
             /** @description Seconds */
             expires_in: number;
             user: components["schemas"]["Account"];
+        };
+        /** Logs */
+        Logs: {
+            lines: components["schemas"]["LogLine"][];
+            /** @description There were more before */
+            truncated: boolean;
+        };
+        /** Mount */
+        Mount: {
+            type: string;
+            source: string;
+            destination: string;
+            read_only: boolean;
+        };
+        /** Network */
+        Network: {
+            name: string;
+            ip_address: string;
+            mac_address: string;
         };
         /** NewVps */
         NewVps: {
@@ -483,6 +1381,13 @@ export interface components {
             latest: components["schemas"]["Sample"] | null;
             enrolment: components["schemas"]["Enrolment"];
         };
+        /** Port */
+        Port: {
+            host_ip: string;
+            host_port: number;
+            container_port: number;
+            protocol: string;
+        };
         /** Powers */
         Powers: {
             shell: boolean;
@@ -492,6 +1397,29 @@ export interface components {
             /** @enum {string} */
             docker: "off" | "read" | "actions";
             file_roots: string[];
+            /** @description Who all of this runs as */
+            user: string;
+            /** @description The agent trusts this console's command key */
+            obeys: boolean;
+        };
+        /** Pruned */
+        Pruned: {
+            images: number;
+            reclaimed_bytes: number;
+        };
+        /** Pull */
+        Pull: {
+            /** @description Such as `nginx:1.27` */
+            reference: string;
+        };
+        /** PullLine */
+        PullLine: {
+            event?: "finished" | "failed";
+            reason?: string;
+            layer?: string;
+            status?: string;
+            current_bytes?: number;
+            total_bytes?: number;
         };
         /**
          * Role
@@ -533,6 +1461,50 @@ export interface components {
             clock_corrected: boolean;
             detail?: components["schemas"]["Detail"];
         };
+        /** ShellSession */
+        ShellSession: {
+            id: string;
+            /** Format: uuid */
+            vps_id: string;
+            username: string;
+            /** @enum {string} */
+            kind: "shell" | "container";
+            container: string | null;
+            /** Format: date-time */
+            started_at: string;
+            ended_at: string | null;
+            end_reason: string | null;
+            exit_code: number | null;
+            /** @description Screens that show it, as of a few seconds ago */
+            viewers: number;
+            /** @description Of output */
+            bytes: number;
+            recorded: boolean;
+            duration_seconds: number;
+        };
+        /** ShellSessionPage */
+        ShellSessionPage: {
+            items: components["schemas"]["ShellSession"][];
+            total: number;
+        };
+        /** Stats */
+        Stats: {
+            points: components["schemas"]["StatsPoint"][];
+            granularity_seconds: number;
+        };
+        /** StatsPoint */
+        StatsPoint: {
+            /** Format: date-time */
+            time: string;
+            /** @description Per cent of one core */
+            cpu_usage: number | null;
+            mem_usage: number | null;
+            mem_limit: number | null;
+            net_rx: number | null;
+            net_tx: number | null;
+            block_read: number | null;
+            block_write: number | null;
+        };
         /** Temperature */
         Temperature: {
             sensor: string;
@@ -546,7 +1518,7 @@ export interface components {
         };
         /** TicketRequest */
         TicketRequest: {
-            /** @description `fleet/realtime` or `vps/<id>/metrics/realtime` */
+            /** @description A WebSocket's path, such as `fleet/realtime` or `vps/<id>/shell` */
             resource: string;
         };
         /** Traffic */
@@ -634,6 +1606,24 @@ export interface components {
             /** @description Bytes a period */
             allowance?: number | null;
         };
+        /** UploadState */
+        UploadState: {
+            received_bytes: number;
+        };
+        /** Uploaded */
+        Uploaded: {
+            received_bytes: number;
+            complete: boolean;
+            sha256: string | null;
+            entry: components["schemas"]["FileEntry"] | null;
+        };
+        /** Variable */
+        Variable: {
+            name: string;
+            /** @description Null when it may be a secret */
+            value: string | null;
+            masked: boolean;
+        };
         /** Vps */
         Vps: {
             /** Format: uuid */
@@ -656,6 +1646,7 @@ export interface components {
         /** VpsCreate */
         VpsCreate: {
             name: string;
+            powers?: components["schemas"]["WantedPowers"] | null;
         };
         /** VpsPage */
         VpsPage: {
@@ -666,6 +1657,31 @@ export interface components {
         VpsUpdate: {
             name?: string | null;
             agent_config?: components["schemas"]["AgentSettings"] | null;
+        };
+        /** WantedPowers */
+        WantedPowers: {
+            /** @default false */
+            shell: boolean;
+            /** @default false */
+            commands: boolean;
+            /**
+             * @default off
+             * @enum {string}
+             */
+            files: "off" | "read" | "write";
+            /**
+             * @default off
+             * @enum {string}
+             */
+            docker: "off" | "read" | "actions";
+            /** @description Empty for all, where `files` is on */
+            file_roots?: string[];
+            /**
+             * @description `agent` is a user of its own, without rights
+             * @default agent
+             * @enum {string}
+             */
+            run_as: "agent" | "root";
         };
         /**
          * Problem
@@ -981,7 +1997,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolmentCreate"] | null;
+            };
+        };
         responses: {
             /** @description Document created, URL follows */
             201: {
@@ -1246,6 +2266,1224 @@ export interface operations {
             };
         };
     };
+    getCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+                command_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandResult"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+                command_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCommands: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandPage"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommandCreate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandResult"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runCommandOnMany: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FanOut"];
+            };
+        };
+        responses: {
+            /** @description JSON, one object a line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["CommandLine"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    actOnContainer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+                cid: string;
+                action: "start" | "stop" | "restart" | "pause" | "unpause" | "kill";
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ActOptions"] | null;
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getContainer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+                cid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerDetails"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeContainer: {
+        parameters: {
+            query?: {
+                /** @description Even while it runs */
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+                cid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listContainers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerPage"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    containerLogs: {
+        parameters: {
+            query?: {
+                tail?: number;
+                since?: string | null;
+                until?: string | null;
+                /** @description Of these, lines with this text, in any case */
+                search?: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+                cid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Logs"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    containerStats: {
+        parameters: {
+            query?: {
+                /** @description Default: an hour before `end` */
+                start?: string | null;
+                /** @description Default: now */
+                end?: string | null;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+                cid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stats"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listImages: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImagePage"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pruneImages: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pruned"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pullImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pull"];
+            };
+        };
+        responses: {
+            /** @description JSON, one object a line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["PullLine"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeImage: {
+        parameters: {
+            query?: {
+                /** @description All its names */
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+                image_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    archiveFiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FileArchive"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeFileMode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FileMode"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeFileOwner: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FileOwner"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    checksumFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileChecksum"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    copyFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FileMove"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFiles: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileListing"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+                recursive?: boolean;
+                /** @description It must still be of this version */
+                version?: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extractArchive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FileMove"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    makeFolder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FilePath"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renameFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FileMove"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    statFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileContent"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    writeFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FileEdit"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getUpload: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+                upload_id: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadState"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    uploadFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+                size: number;
+                upload_id?: string | null;
+                offset?: number;
+                sha256?: string;
+                overwrite?: boolean;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** Format: binary */
+                    data: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Uploaded"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dropUpload: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+                upload_id: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createDownloadTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FilePath"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadTicket"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    downloadFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+                ticket?: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description What `Range` asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    measureFile: {
+        parameters: {
+            query: {
+                /** @description Absolute, on the server */
+                path: string;
+                ticket?: string;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": null;
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit: {
+        parameters: {
+            query?: {
+                actor?: string;
+                object?: string;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     agentBootstrap: {
         parameters: {
             query?: never;
@@ -1262,6 +3500,133 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Bootstrap"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endShellSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listShellSessions: {
+        parameters: {
+            query?: {
+                vps_id?: string | null;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShellSessionPage"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listVpsShellSessions: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShellSessionPage"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    shellRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stream Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-asciicast": unknown;
                 };
             };
             /** @description A problem: what happened, why, and the request's id */

@@ -11,6 +11,8 @@ import type { components, operations } from "@/api/schema.gen";
 
 export type Vps = components["schemas"]["Vps"];
 export type VpsStatus = Vps["status"];
+export type Powers = components["schemas"]["Powers"];
+export type WantedPowers = Required<components["schemas"]["WantedPowers"]>;
 export type VpsUpdate = components["schemas"]["VpsUpdate"];
 export type Enrolment = components["schemas"]["Enrolment"];
 export type Sample = components["schemas"]["Sample"];
@@ -87,15 +89,21 @@ export function patchVps(client: QueryClient, id: string, change: Partial<Vps>):
 export function useCreateVps() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (name: string) => answered(api.POST("/api/v1/vps", { body: { name } })),
+    mutationFn: (body: { name: string; powers: WantedPowers }) =>
+      answered(api.POST("/api/v1/vps", { body })),
     onSuccess: () => client.invalidateQueries({ queryKey: vpsKeys.list() }),
   });
 }
 
 export function useRenewEnrolment(id: string) {
   return useMutation({
-    mutationFn: () =>
-      answered(api.POST("/api/v1/vps/{vps_id}/enrolment", { params: { path: { vps_id: id } } })),
+    mutationFn: (powers: WantedPowers) =>
+      answered(
+        api.POST("/api/v1/vps/{vps_id}/enrolment", {
+          params: { path: { vps_id: id } },
+          body: { powers },
+        }),
+      ),
   });
 }
 

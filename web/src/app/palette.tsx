@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { useNavigate } from "react-router";
+import { useMatch, useNavigate } from "react-router";
 import type { Vps } from "@/api/vps";
 import { fleetQuery } from "@/api/vps";
 import styles from "@/app/palette.module.css";
@@ -9,6 +9,8 @@ import { Icon, type IconName } from "@/components/ui/icons";
 import { StatusDot } from "@/components/ui/status-dot";
 import { useLogOut } from "@/components/ui/use-log-out";
 import { type Language, type Theme, usePreferences } from "@/lib/preferences";
+import { openRunDrawer } from "@/lib/run-drawer";
+import { useSelection } from "@/lib/selection";
 
 interface Command {
   key: string;
@@ -30,10 +32,19 @@ function useCommands(): Command[] {
   const navigate = useNavigate();
   const leave = useLogOut();
   const { data: fleet = [] } = useQuery(fleetQuery());
+  const here = useMatch("/servers/:id/*")?.params.id;
+  // On a server's page that one is meant, elsewhere those picked out of the fleet.
+  const picked = here && here !== "new" ? [here] : [...useSelection.getState().ids];
   const go = (path: string) => () => void navigate(path);
   return [
     { key: "fleet", label: t("palette.fleet"), icon: "fleet", run: go("/") },
     { key: "add", label: t("action.addServer"), icon: "plus", run: go("/servers/new") },
+    {
+      key: "run",
+      label: t("palette.run"),
+      icon: "terminal",
+      run: () => openRunDrawer(picked),
+    },
     ...fleet.map((vps) => ({
       key: vps.id,
       label: vps.name,
@@ -41,6 +52,14 @@ function useCommands(): Command[] {
       vps,
       run: go(`/servers/${vps.id}`),
     })),
+    ...fleet
+      .filter(({ powers }) => powers?.shell)
+      .map(({ id, name }) => ({
+        key: `terminal-${id}`,
+        label: t("palette.terminal", { name }),
+        icon: "terminal" as const,
+        run: go(`/servers/${id}/terminal`),
+      })),
     { key: "settings", label: t("palette.settings"), icon: "settings", run: go("/settings") },
     ...THEMES.map((theme) => ({
       key: theme,

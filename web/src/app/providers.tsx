@@ -15,7 +15,8 @@ export const queryClient = new QueryClient({
       staleTime: 10_000,
       // What the gateway refused once it refuses again; only silence and faults are worth a retry.
       retry: (failures, error) =>
-        failures < RETRIES && !(error instanceof ApiError && error.status < 500),
+        failures < RETRIES &&
+        !(error instanceof ApiError && (error.status < 500 || error.agentFailure)),
       networkMode: "always",
     },
     mutations: { networkMode: "always" },

@@ -3,9 +3,9 @@ import { useCallback, useEffect } from "react";
 import { useLocation, useNavigate, useRouteError } from "react-router";
 import { ApiError, isNotFound, isUnreachable } from "@/api/problem";
 import { NotFound } from "@/app/not-found";
-import { MissingPartError } from "@/app/pages";
 import { FailureNote } from "@/components/ui/failure-note";
 import { Page } from "@/components/ui/page";
+import { MissingPartError } from "@/lib/part";
 
 const RETRY_PAUSE = 5_000; // ms
 

@@ -39,6 +39,24 @@ export const router = createBrowserRouter([
             children: [
               { index: true, lazy: page("overview") },
               { path: "history", lazy: page("history") },
+              {
+                path: "docker",
+                lazy: page("docker"),
+                children: [
+                  { index: true, lazy: page("containers") },
+                  { path: "images", lazy: page("images") },
+                  { path: "containers/:cid", lazy: page("container") },
+                ],
+              },
+              {
+                path: "terminal",
+                lazy: page("terminal"),
+                children: [
+                  { path: "sessions", lazy: page("sessions") },
+                  { path: "commands", lazy: page("commands") },
+                ],
+              },
+              { path: "files", lazy: page("files") },
               { path: "traffic", lazy: page("traffic") },
               { path: "settings", lazy: page("serverSettings") },
             ],

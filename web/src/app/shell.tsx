@@ -5,12 +5,14 @@ import { Outlet, useLocation, useNavigate } from "react-router";
 import { startFleetFeed } from "@/api/live";
 import { useSession } from "@/api/session";
 import { ConnectionBanner } from "@/app/connection-banner";
-import { fetchPagesWhenIdle } from "@/app/pages";
+import { fetchPagesWhenIdle, RunDrawer } from "@/app/pages";
 import { Palette } from "@/app/palette";
 import { Rail } from "@/app/rail";
 import styles from "@/app/shell.module.css";
 import { PageSkeleton } from "@/components/ui/page-skeleton";
 import { loginPath } from "@/lib/return-path";
+import { closeRunDrawer, useRunDrawer } from "@/lib/run-drawer";
+import { stopSelecting } from "@/lib/selection";
 
 export function Shell() {
   const { t } = useTranslation();
@@ -19,6 +21,7 @@ export function Shell() {
   const { pathname, search } = useLocation();
   const phase = useSession((session) => session.phase);
   const [searching, setSearching] = useState(false);
+  const running = useRunDrawer((drawer) => drawer.open);
 
   useEffect(() => {
     if (phase === "in") return startFleetFeed(client);
@@ -30,6 +33,8 @@ export function Shell() {
   useEffect(() => {
     if (phase !== "out") return;
     client.clear();
+    closeRunDrawer();
+    stopSelecting();
     void navigate(loginPath(pathname + search), { replace: true });
   }, [phase, client, navigate, pathname, search]);
 
@@ -57,6 +62,11 @@ export function Shell() {
         </Suspense>
       </div>
       {searching && <Palette onClose={() => setSearching(false)} />}
+      {running && (
+        <Suspense fallback={null}>
+          <RunDrawer />
+        </Suspense>
+      )}
     </div>
   );
 }

@@ -18,6 +18,9 @@ export function describeFailure(error: unknown, t: TFunction): Failure {
     return { ...t("failure.console", { returnObjects: true }), why, requestId: null };
   }
   const { requestId, message: why } = error;
+  if (error.agentFailure) {
+    return { ...t(`failure.agent.${error.agentFailure}`, { returnObjects: true }), why, requestId };
+  }
   switch (error.status) {
     case 401:
       return { ...t("failure.unauthorized", { returnObjects: true }), why, requestId };

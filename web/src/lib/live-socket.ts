@@ -6,6 +6,8 @@ export interface LiveSocketOptions {
   address: (ticket: string) => string;
   onMessage: (data: string) => void;
   onState: (state: LiveState, retryAt: number | null) => void;
+  // Where silence is normal, and the ends notice a dead connection by other means.
+  mayBeSilent?: boolean;
   random?: () => number;
 }
 
@@ -40,6 +42,11 @@ export class LiveSocket {
     this.#closed = true;
     window.removeEventListener("online", this.retryNow);
     this.#drop();
+  }
+
+  // Into nothing while there is no connection.
+  send(data: string): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(data);
   }
 
   readonly retryNow = (): void => {
@@ -90,6 +97,7 @@ export class LiveSocket {
 
   #listen(): void {
     clearTimeout(this.#silence);
+    if (this.#options.mayBeSilent) return;
     this.#silence = setTimeout(() => void this.#open(), LONGEST_SILENCE);
   }
 

@@ -1,30 +1,36 @@
 import { Button } from "antd";
+import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { type Enrolment, useRenewEnrolment, type Vps } from "@/api/vps";
+import { type Enrolment, useRenewEnrolment, type Vps, type WantedPowers } from "@/api/vps";
 import { CopyLine } from "@/components/ui/copy-line";
 import { FailureNote } from "@/components/ui/failure-note";
 import styles from "@/features/enrol/new-server-page.module.css";
+import { PowersFields } from "@/features/enrol/powers-fields";
+import { askedFor, wantedAsNow } from "@/features/enrol/wanted-powers";
 import { useNow } from "@/lib/clock";
 import { formatCountdown } from "@/lib/format";
 
 interface Props {
   vps: Vps;
-  enrolment: Enrolment | null;
-  onIssued: (enrolment: Enrolment) => void;
+  // Null when the page does not know the line that was made last, nor what it allowed.
+  issued: { enrolment: Enrolment; powers: WantedPowers } | null;
+  onIssued: (enrolment: Enrolment, powers: WantedPowers) => void;
 }
 
-export function InstallLine({ vps, enrolment, onIssued }: Props) {
+export function InstallLine({ vps, issued, onIssued }: Props) {
   const { t } = useTranslation();
   const now = useNow(1000);
   const renew = useRenewEnrolment(vps.id);
+  const [wanted, setWanted] = useState(issued?.powers ?? wantedAsNow(vps.powers));
+  const enrolment = issued?.enrolment;
+  const makeNew = () => {
+    const powers = askedFor(wanted);
+    renew.mutate(powers, { onSuccess: (made) => onIssued(made, powers) });
+  };
   const left = enrolment ? (Date.parse(enrolment.expires_at) - now) / 1000 : 0;
   const dead = left <= 0;
   const issue = (
-    <Button
-      type={dead ? "primary" : "default"}
-      loading={renew.isPending}
-      onClick={() => renew.mutate(undefined, { onSuccess: onIssued })}
-    >
+    <Button type={dead ? "primary" : "default"} loading={renew.isPending} onClick={makeNew}>
       {enrolment ? t("enrol.renew") : t("enrol.issue")}
     </Button>
   );
@@ -48,15 +54,18 @@ export function InstallLine({ vps, enrolment, onIssued }: Props) {
         </>
       ) : (
         <>
-          <p>{t("enrol.hidden")}</p>
+          <p>{t(vps.status === "pending" ? "enrol.hidden" : "enrol.again")}</p>
+          <PowersFields value={wanted} onChange={setWanted} />
           <div className={styles.below}>{issue}</div>
         </>
       )}
       {renew.error && <FailureNote error={renew.error} />}
-      <p className={styles.waiting} role="status">
-        <i aria-hidden="true" />
-        {t("enrol.waiting")}
-      </p>
+      {vps.status === "pending" && (
+        <p className={styles.waiting} role="status">
+          <i aria-hidden="true" />
+          {t("enrol.waiting")}
+        </p>
+      )}
     </section>
   );
 }

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
-import { type Enrolment, vpsQuery } from "@/api/vps";
+import { type Enrolment, vpsQuery, type WantedPowers } from "@/api/vps";
 import { FailureNote } from "@/components/ui/failure-note";
 import { Page } from "@/components/ui/page";
 import { PageSkeleton } from "@/components/ui/page-skeleton";
@@ -15,6 +15,7 @@ const POLL = 5_000; // ms; should the live socket be away
 interface Issued {
   id: string;
   enrolment: Enrolment;
+  powers: WantedPowers;
 }
 
 export function NewServerPage() {
@@ -34,16 +35,17 @@ export function NewServerPage() {
     <Page title={title} narrow>
       {id === null ? (
         <NameForm
-          onCreated={(vps) => {
-            setIssued({ id: vps.id, enrolment: vps.enrolment });
+          onCreated={(vps, powers) => {
+            setIssued({ id: vps.id, enrolment: vps.enrolment, powers });
             setParams({ id: vps.id }, { replace: true });
           }}
         />
       ) : (
         <Waiting
           id={id}
-          enrolment={issued?.id === id ? issued.enrolment : null}
-          onIssued={(enrolment) => setIssued({ id, enrolment })}
+          again={params.has("again")}
+          issued={issued?.id === id ? issued : null}
+          onIssued={(enrolment, powers) => setIssued({ id, enrolment, powers })}
         />
       )}
     </Page>
@@ -52,11 +54,13 @@ export function NewServerPage() {
 
 interface WaitingProps {
   id: string;
-  enrolment: Enrolment | null;
-  onIssued: (enrolment: Enrolment) => void;
+  // Whether a server that has come already is to be installed anew.
+  again: boolean;
+  issued: Issued | null;
+  onIssued: (enrolment: Enrolment, powers: WantedPowers) => void;
 }
 
-function Waiting({ id, enrolment, onIssued }: WaitingProps) {
+function Waiting({ id, again, issued, onIssued }: WaitingProps) {
   const { t } = useTranslation();
   const { data, error, refetch } = useQuery({
     ...vpsQuery(id),
@@ -66,8 +70,8 @@ function Waiting({ id, enrolment, onIssued }: WaitingProps) {
     if (error) return <FailureNote error={error} onRetry={() => void refetch()} />;
     return <PageSkeleton />;
   }
-  if (data.status === "pending") {
-    return <InstallLine vps={data} enrolment={enrolment} onIssued={onIssued} />;
+  if (data.status === "pending" || again) {
+    return <InstallLine vps={data} issued={issued} onIssued={onIssued} />;
   }
   return (
     <section className={styles.done} role="status" data-testid="enrolled">

@@ -10,9 +10,11 @@ import { arrange, countByFilter, type Filter } from "@/features/fleet/fleet-orde
 import { FleetSearch } from "@/features/fleet/fleet-search";
 import { FleetStrip } from "@/features/fleet/fleet-strip";
 import { FleetTable } from "@/features/fleet/fleet-table";
+import { SelectionBar } from "@/features/fleet/selection-bar";
 import { ServerCards } from "@/features/fleet/server-cards";
 import { liveStore } from "@/lib/live-store";
 import { usePreferences } from "@/lib/preferences";
+import { startSelecting, stopSelecting, useSelection } from "@/lib/selection";
 
 const FILTERS: readonly Filter[] = ["all", "online", "offline", "waiting"];
 
@@ -21,6 +23,7 @@ export function FleetPage() {
   const navigate = useNavigate();
   const { data: fleet } = useSuspenseQuery(fleetQuery());
   const view = usePreferences((preferences) => preferences.fleetView);
+  const selecting = useSelection((selection) => selection.selecting);
   const [params, setParams] = useSearchParams();
   const [search, setSearch] = useState("");
   const wanted = useDeferredValue(search);
@@ -62,6 +65,9 @@ export function FleetPage() {
           { value: "table" as const, label: t("fleet.table") },
         ]}
       />
+      <Button aria-pressed={selecting} onClick={selecting ? stopSelecting : startSelecting}>
+        {t(selecting ? "run.selectDone" : "run.selectShort")}
+      </Button>
       {addButton}
     </>
   );
@@ -89,6 +95,7 @@ export function FleetPage() {
       ) : (
         <FleetTable servers={shown} />
       )}
+      <SelectionBar shown={shown} />
     </Page>
   );
 }

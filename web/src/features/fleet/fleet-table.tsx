@@ -7,6 +7,7 @@ import { Ago, Uptime } from "@/components/ui/moments";
 import { OsIcon } from "@/components/ui/os-icon";
 import { StatusDot } from "@/components/ui/status-dot";
 import styles from "@/features/fleet/fleet-table.module.css";
+import { SelectBox } from "@/features/fleet/select-box";
 import { formatBitRates, levelOf } from "@/lib/format";
 import { useLiveServer } from "@/lib/use-live";
 
@@ -69,6 +70,7 @@ const Row = memo(function Row({ vps }: { vps: Vps }) {
     >
       <th scope="row">
         <span className={styles.server}>
+          <SelectBox vps={vps} />
           <StatusDot status={vps.status} />
           {!pending && <OsIcon osId={vps.facts?.os_id} label={vps.facts?.os_name} />}
           <Link to={pending ? `/servers/new?id=${vps.id}` : `/servers/${vps.id}`}>{vps.name}</Link>

@@ -11,6 +11,7 @@ import { cardTrafficQuery, trailQuery } from "@/features/fleet/card-queries";
 import styles from "@/features/fleet/fleet.module.css";
 import { Meter } from "@/features/fleet/meter";
 import { Quota } from "@/features/fleet/quota";
+import { SelectBox } from "@/features/fleet/select-box";
 import { Sparkline } from "@/features/fleet/sparkline";
 import { formatBitRates, formatShare } from "@/lib/format";
 import type { LiveServer } from "@/lib/live-store";
@@ -39,6 +40,7 @@ export const ServerCard = memo(function ServerCard({ vps, asks }: Props) {
       data-name={vps.name}
     >
       <h2>
+        <SelectBox vps={vps} />
         <StatusDot status={vps.status} />
         {!pending && <OsIcon osId={vps.facts?.os_id} label={vps.facts?.os_name} />}
         <Link

@@ -1,12 +1,10 @@
 import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
-import type { Vps } from "@/api/vps";
+import type { Powers, Vps } from "@/api/vps";
 import { Ago } from "@/components/ui/moments";
 import styles from "@/features/server/server.module.css";
 import { coarseDuration, formatAbsolute, formatBytes } from "@/lib/format";
 import { useLiveServer } from "@/lib/use-live";
-
-type Powers = NonNullable<Vps["powers"]>;
 
 export function allowed(t: TFunction, powers: Powers): string[] {
   return [
@@ -63,6 +61,7 @@ export function Facts({ vps }: { vps: Vps }) {
       <span>
         {t("server.allowed")}{" "}
         <b>{can.length > 0 ? can.join(t("powers.and")) : t("powers.nothing")}</b>
+        {powers && can.length > 0 && ` ${t("powers.as", { user: powers.user })}`}
       </span>
     </div>
   );

@@ -1,0 +1,39 @@
+import type { Container } from "@/api/docker";
+import { formatBitRates, formatBytes } from "@/lib/format";
+import { percentText } from "@/lib/traffic";
+
+export const COLUMNS = 8; // of the table of containers
+
+const NONE = "–";
+
+type Port = Container["ports"][number];
+
+function addressText({ host_ip, host_port }: Port): string {
+  const everywhere = host_ip === "" || host_ip === "0.0.0.0" || host_ip === "::";
+  const host = host_ip.includes(":") ? `[${host_ip}]` : host_ip;
+  return everywhere ? String(host_port) : `${host}:${host_port}`;
+}
+
+// As `docker ps` tells them; the two that IPv4 and IPv6 make of one are told once.
+export function portTexts(ports: Container["ports"]): string[] {
+  const texts = ports.map((port) => {
+    const inside = `${port.container_port}/${port.protocol}`;
+    return port.host_port > 0 ? `${addressText(port)} → ${inside}` : inside;
+  });
+  return [...new Set(texts)];
+}
+
+export function cpuText({ cpu_usage_percent: percent }: Container): string {
+  return percentText(percent);
+}
+
+export function memoryText({ memory_usage_bytes: used }: Container): string {
+  return used === null ? NONE : formatBytes(used);
+}
+
+export function networkText(container: Container): string {
+  const { network_receive_bytes_per_second: rx, network_transmit_bytes_per_second: tx } = container;
+  if (rx === null && tx === null) return NONE;
+  const { values, unit } = formatBitRates(rx ?? 0, tx ?? 0);
+  return `↓ ${values[0]} ↑ ${values[1]} ${unit}`;
+}

@@ -1,0 +1,76 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense } from "react";
+import { type ShellSession, shellKeys } from "@/api/shell";
+import { type Vps, vpsKeys } from "@/api/vps";
+import { Landing } from "@/features/terminal/landing";
+import { NewMenu, type NewMenuProps } from "@/features/terminal/new-menu";
+import { Pane } from "@/features/terminal/pane";
+import styles from "@/features/terminal/pane.module.css";
+import { TabList } from "@/features/terminal/tab-list";
+import { NEW, useTabs } from "@/features/terminal/use-tabs";
+import { hindranceOf } from "@/lib/hindrance";
+import { loadPart } from "@/lib/part";
+
+// The terminal itself is the largest part of the console, and not every visit opens one.
+const TerminalView = lazy(async () => ({
+  default: await loadPart(
+    async () => (await import("@/features/terminal/terminal-view")).TerminalView,
+  ),
+}));
+
+interface Props {
+  vps: Vps;
+  sessions: readonly ShellSession[];
+  me: string;
+}
+
+export function Terminals({ vps, sessions, me }: Props) {
+  const { tabs, active, shown, ...terminals } = useTabs(vps.id, sessions, me);
+  const { open, close, replace, activate, name } = terminals;
+  const client = useQueryClient();
+  const refresh = () => {
+    void client.invalidateQueries({ queryKey: shellKeys.of(vps.id) });
+    void client.invalidateQueries({ queryKey: vpsKeys.detail(vps.id) });
+  };
+  const hindrance = hindranceOf(vps, "shell");
+  const running = sessions.filter(
+    ({ id, ended_at }) => ended_at === null && !tabs.some(({ session }) => session === id),
+  );
+  const opening: NewMenuProps = { running, me, blocked: hindrance !== null, onOpen: open };
+
+  if (tabs.length === 0) return <Landing vps={vps} hindrance={hindrance} {...opening} />;
+  const list = (
+    <>
+      <TabList
+        tabs={tabs}
+        active={active}
+        sessions={sessions}
+        onActivate={activate}
+        onClose={close}
+      />
+      <NewMenu {...opening} />
+    </>
+  );
+  return (
+    <Pane tabs={list}>
+      {tabs
+        .filter(({ key }) => shown.includes(key))
+        .map((tab) => (
+          <div key={tab.key} className={styles.panel} hidden={tab.key !== active}>
+            <Suspense fallback={null}>
+              <TerminalView
+                vpsId={vps.id}
+                tab={tab}
+                hindrance={hindrance}
+                onSession={(session) => name(tab.key, session)}
+                onAnother={() => replace(tab.key, { ...NEW, container: tab.container })}
+                onTakeOver={() => replace(tab.key, { ...tab, observe: false })}
+                onOver={refresh}
+                onClose={() => close(tab.key)}
+              />
+            </Suspense>
+          </div>
+        ))}
+    </Pane>
+  );
+}
