@@ -1,1 +1,6 @@
-pytest_plugins = ["tests.fixtures.stack", "tests.fixtures.world"]
+pytest_plugins = [
+    "tests.fixtures.stack",
+    "tests.fixtures.world",
+    "tests.fixtures.fileserver",
+    "tests.fixtures.dockerhost",
+]

@@ -1,3 +1,4 @@
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ def stack() -> Iterator[OwnStack]:
         for process in left:
             process.kill()
         psutil.wait_procs(left, timeout=10)
-        logs = state_folder() / "reports/e2e-logs"
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        logs = state_folder() / "reports/e2e-logs" / worker
         shutil.rmtree(logs, ignore_errors=True)
         shutil.copytree(state / "log", logs)
         shutil.rmtree(state)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from deploy.local.waiting import wait_for
 from services.gateway.install import SCRIPT
 from tests.e2e.host import Host, private_host
 from tests.e2e.own_stack import OwnStack
@@ -20,7 +22,8 @@ from tests.e2e.visitor import Visitor
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host of its own needs root")
 
-FINGERPRINT = re.compile(r"[0-9a-f]{64}$")
+# Of the authority; the key of whom to obey comes after it.
+FINGERPRINT = re.compile(r"[0-9a-f]{64}(?= [0-9a-f]{64}\b)")
 START = re.compile(r"setpriv .*")
 # What every tool for accounts leaves: backups, its lock, ranges of ids.
 ACCOUNT_TOOLS = re.compile(r"/etc/(\.pwd\.lock|(passwd|group|shadow|gshadow|sub[ug]id)-?)$")
@@ -98,6 +101,54 @@ def test_a_new_line_makes_the_one_before_worthless(
     assert host.sh(second).returncode == 0
 
 
+def test_what_the_line_ticks_is_what_the_host_allows(
+    stack: OwnStack, host: Host, tmp_path: Path
+) -> None:
+    ticked = {"commands": True, "files": "read", "file_roots": ["/srv"], "run_as": "root"}
+    with stack.logged_in() as client:
+        made = client.post("/vps", json={"name": "fra-web-04", "powers": ticked})
+        server, line = made.json()["id"], made.json()["enrolment"]["install_command"]
+        done = host.sh(line)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "commands  on" in done.stdout
+        status = host.sh("stat -c '%a %U' /etc/flotilla-agent/policy.toml /var/lib/flotilla-agent")
+        assert status.stdout == "644 root\n700 root\n"
+
+        with host.running(_start_line(done.stdout), tmp_path / "root.log"):
+            powers = _powers(client, server)
+            assert (powers["commands"], powers["files"], powers["shell"]) == (True, "read", False)
+            assert (powers["file_roots"], powers["user"]) == (["/srv"], "root")
+            assert powers["obeys"]
+            script = {"script": "id -u; stat -c %U /opt/flotilla-agent"}
+            ran = client.post(f"/vps/{server}/commands", json=script, timeout=30)
+            assert ran.json()["stdout"] == "0\nroot\n"
+            terminal = client.get(f"/vps/{server}/files", params={"path": "/etc"})
+            assert terminal.status_code == 403
+
+        # A line that ticks nothing upgrades, and neither gives nor takes a power.
+        bare = client.post(f"/vps/{server}/enrolment").json()["install_command"]
+        policy = host.text("/etc/flotilla-agent/policy.toml")
+        again = host.sh(bare)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert host.text("/etc/flotilla-agent/policy.toml") == policy
+        assert host.sh("stat -c %U /var/lib/flotilla-agent/identity.json").stdout == "root\n"
+
+        # From root to a user of its own: nothing in its folder is out of its reach.
+        less = client.post(f"/vps/{server}/enrolment", json={"powers": {"files": "read"}})
+        assert host.sh(less.json()["install_command"] + " --run-as=agent").returncode == 0
+        others = host.sh("find /var/lib/flotilla-agent ! -user flotilla-agent").stdout
+        assert others == ""
+        start = "setpriv --reuid flotilla-agent --regid flotilla-agent --clear-groups --"
+        command = f"{start} /opt/flotilla-agent/flotilla-agent --state /var/lib/flotilla-agent"
+        with host.running(command, tmp_path / "agent.log"):
+            wait_for(
+                lambda: _powers(client, server)["user"] == "flotilla-agent",
+                seconds=30,
+                otherwise="the agent does not come back as another user",
+            )
+            assert not _powers(client, server)["commands"]
+
+
 def test_a_script_cut_short_does_nothing(host: Host) -> None:
     script = SCRIPT.read_text()
     lines = script.splitlines(keepends=True)
@@ -130,6 +181,22 @@ def test_a_damaged_or_replaced_artefact_is_refused(
         assert refused.returncode != 0
         assert "damaged" in refused.stderr, refused.stderr
         assert host.left() == clean
+
+
+def _start_line(said: str) -> str:
+    """What the script says where there is no systemd."""
+    return said.rstrip().splitlines()[-1].removeprefix("flotilla-agent:").strip()
+
+
+def _powers(client: httpx.Client, server: str) -> dict[str, Any]:
+    """As the console knows them, once the agent was there."""
+
+    def known() -> dict[str, Any] | None:
+        vps = client.get(f"/vps/{server}").raise_for_status().json()
+        powers: dict[str, Any] | None = vps["powers"]
+        return powers if vps["status"] == "online" else None
+
+    return wait_for(known, seconds=30, otherwise="the agent does not come")
 
 
 def _line_from_page(admin: Visitor, name: str) -> str:

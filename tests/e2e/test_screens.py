@@ -1,26 +1,20 @@
 """Every page in both themes, wide and at 360 px: pictures of it, and what axe finds wrong."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page
 
-from deploy.local.settings import REPOSITORY, state_folder
+from deploy.local.settings import state_folder
 from tests.e2e.conftest import Visit
 from tests.e2e.own_stack import OwnStack
-from tests.e2e.visitor import PHONE, WIDE, Visitor
+from tests.e2e.pictures import look
+from tests.e2e.visitor import Visitor
 
-AXE = REPOSITORY / "web/node_modules/axe-core/axe.min.js"
-GRAVE = {"serious", "critical"}
-SIZES = {"wide": WIDE, "phone": PHONE}
 PLOTS = "() => document.querySelectorAll('figure canvas').length >= 4"
-# The page's own width, or that of what sticks out of it.
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +31,8 @@ def _rooms(server: str) -> list[Room]:
         Room("fleet", "/", _sees_card),
         Room("server-overview", f"/servers/{server}", _sees_plots),
         Room("server-history", f"/servers/{server}/history?range=1h", _sees_plots),
+        Room("server-terminal-off", f"/servers/{server}/terminal", _sees("main h2:visible")),
+        Room("server-commands", f"/servers/{server}/terminal/commands", _sees("main h2:visible")),
         Room("server-settings", f"/servers/{server}/settings", _sees("form")),
         Room("add-server", "/servers/new", _sees("form")),
         Room("settings", "/settings", _sees("main section")),
@@ -120,39 +116,16 @@ def _sees_plots(visitor: Visitor) -> None:
 
 def _make_line(visitor: Visitor) -> None:
     visitor.open("/servers/new")
-    visitor.page.locator("form input").fill("ams-db-02")
+    visitor.page.locator("form input#name").fill("ams-db-02")
     visitor.page.locator("form button[type=submit]").click()
     visitor.page.locator("pre").wait_for()
+
+
+def _seen(page: Page, room: Room, pictures: Path, theme: str) -> list[str]:
+    return look(page, room.name, theme, pictures, ours=room.ours)
 
 
 def _see_table(visitor: Visitor) -> None:
     visitor.open("/")
     visitor.page.get_by_text("Table", exact=True).click()
     visitor.page.locator("table").wait_for()
-
-
-def _seen(page: Page, room: Room, pictures: Path, theme: str) -> list[str]:
-    """Takes the pictures; answers what is wrong with the page."""
-    faults = []
-    for size, viewport in SIZES.items():
-        page.set_viewport_size(ViewportSize(width=viewport["width"], height=viewport["height"]))
-        page.screenshot(path=pictures / f"{room.name}-{theme}-{size}.png", animations="disabled")
-        where = f"{room.name} ({theme}, {size})"
-        if over := page.evaluate(OVERFLOW):
-            faults.append(f"{where}: {over} px wider than the window")
-        if room.ours:
-            faults += [f"{where}: {fault}" for fault in _axe(page)]
-    page.set_viewport_size(ViewportSize(width=WIDE["width"], height=WIDE["height"]))
-    return faults
-
-
-def _axe(page: Page) -> list[str]:
-    if page.evaluate("typeof axe") == "undefined":
-        page.evaluate(AXE.read_text())
-    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{fault['id']}: {node['target']} {json.dumps(node['failureSummary'])}"
-        for fault in found["violations"]
-        if fault["impact"] in GRAVE
-        for node in fault["nodes"]
-    ]

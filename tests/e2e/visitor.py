@@ -17,6 +17,8 @@ PATIENCE = 15_000.0  # ms
 
 # Without a session the first thing the console asks for is refused, and Chromium says so.
 NO_SESSION = r"401 .* /api/v1/auth/refresh$"
+# An interface of this machine came or went, as container engines have it; the page asks again.
+OTHER_NETWORK = r"net::ERR_NETWORK_CHANGED"
 
 # Pixels of a plot in the colour of a line, which axes and grid do not have.
 PAINTED = """(figure, variable) => {
@@ -42,7 +44,7 @@ class Visitor:
         self.context = context
         self.complaints: list[str] = []
         self.foreign: list[str] = []
-        self.forgiven = [NO_SESSION]
+        self.forgiven = [NO_SESSION, OTHER_NETWORK]
         context.on("request", lambda request: self._note_address(request.url))
         context.on("console", self._note_message)
         context.on("weberror", lambda error: self.complaints.append(f"thrown: {error.error}"))

@@ -11,7 +11,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from flotilla.v1.agent_pb2 import BatchAck, HostFacts, MessageToServer
-from flotilla.v1.command_pb2 import PtyDataToServer
 from flotilla.v1.metrics_pb2 import DiskUsage, PerformanceSnapshotBatch
 from tests.fixtures.agent_script import ScriptedAgent, now_ms, snapshot
 from tests.fixtures.waiting import until
@@ -201,11 +200,6 @@ MISDEEDS: dict[str, tuple[Misdeed, str, grpc.StatusCode]] = {
         Code.INVALID_ARGUMENT,
     ),
     "an empty message": (lambda agent: agent.send_raw(b""), "malformed", Code.INVALID_ARGUMENT),
-    "unasked-for terminal": (
-        lambda agent: agent.send(MessageToServer(pty_data=PtyDataToServer(data=b"x"))),
-        "malformed",
-        Code.INVALID_ARGUMENT,
-    ),
     "not a number": (
         lambda agent: agent.report(snapshot(cpu_usage_percent=math.nan)),
         "malformed",

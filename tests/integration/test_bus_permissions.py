@@ -5,6 +5,7 @@ import json
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from services.kit.subjects import Bucket, Durable, Stream, User
 from tests.fixtures.world import World
@@ -14,6 +15,12 @@ VPS = "6d9f0bd0-0000-4000-8000-000000000000"
 PUBLISH_REFUSED = [
     ("edge", "flotilla.edge.a0b1c2d3.durable"),
     ("edge", f"flotilla.agent.{VPS}.command"),
+    ("edge", f"flotilla.agent.{VPS}.pty"),
+    ("edge", "flotilla.shell.open"),
+    ("edge", "flotilla.shell.abc.control"),
+    ("edge", "flotilla.shell.abc.output"),
+    ("edge", "_INBOX_gateway.abc"),
+    ("edge", "_INBOX_shellproxy.abc"),
     ("edge", "flotilla.dlq.TELEMETRY.x"),
     ("edge", "flotilla.job.notification"),
     ("edge", f"$KV.agents.{VPS}"),
@@ -24,18 +31,40 @@ PUBLISH_REFUSED = [
     ("writer", f"flotilla.agent.{VPS}.command"),
     ("writer", f"flotilla.agent.{VPS}.durable"),
     ("gateway", f"flotilla.telemetry.{VPS}.performance"),
+    ("writer", f"flotilla.agent.{VPS}.pty"),
+    ("writer", "flotilla.event.audit.file"),
     ("gateway", f"flotilla.agent.{VPS}.durable"),
+    ("gateway", "flotilla.pty.abc.output"),
+    ("gateway", "flotilla.shell.abc.output"),
+    ("shellproxy", f"flotilla.telemetry.{VPS}.performance"),
+    ("shellproxy", f"flotilla.event.vps.{VPS}.connected"),
+    ("shellproxy", f"flotilla.agent.{VPS}.taken"),
+    ("shellproxy", f"$KV.agents.{VPS}"),
+    ("shellproxy", "flotilla.pty.abc.output"),
+    ("shellproxy", "flotilla.shell.open"),
+    ("shellproxy", "flotilla.shell.abc.control"),
+    ("shellproxy", "flotilla.enrolment.redeem"),
+    ("shellproxy", "_INBOX_gateway.abc"),
+    ("rollup", f"flotilla.agent.{VPS}.command"),
+    ("rollup", f"flotilla.agent.{VPS}.pty"),
+    ("repair", f"flotilla.agent.{VPS}.command"),
+    ("repair", f"flotilla.agent.{VPS}.pty"),
+    ("repair", "flotilla.shell.open"),
     ("gateway", f"$KV.presence.{VPS}"),
     ("gateway", "flotilla.job.task.shell"),
     ("provision", f"flotilla.telemetry.{VPS}.performance"),
     ("operator", f"flotilla.telemetry.{VPS}.performance"),
     ("operator", f"flotilla.event.vps.{VPS}.connected"),
     ("operator", f"flotilla.agent.{VPS}.command"),
+    ("operator", f"flotilla.agent.{VPS}.pty"),
+    ("operator", "flotilla.shell.open"),
+    ("operator", "flotilla.shell.abc.control"),
+    ("operator", "flotilla.pty.abc.output"),
     ("operator", f"$KV.agents.{VPS}"),
     ("operator", "flotilla.enrolment.redeem"),
     *(
         (user, f"$JS.API.{what}")
-        for user in ("edge", "writer", "gateway", "operator")
+        for user in ("edge", "writer", "gateway", "shellproxy", "operator")
         for what in (
             "STREAM.CREATE.MINE",
             "STREAM.DELETE.TELEMETRY",
@@ -54,7 +83,17 @@ SUBSCRIBE_REFUSED = [
     ("edge", "_INBOX_gateway.>"),
     ("writer", "flotilla.telemetry.>"),
     ("writer", "flotilla.agent.>"),
+    ("edge", "flotilla.pty.>"),
+    ("edge", "flotilla.shell.>"),
+    ("writer", "flotilla.pty.>"),
     ("gateway", "flotilla.agent.>"),
+    ("gateway", "flotilla.shell.open"),
+    ("gateway", "flotilla.shell.*.control"),
+    ("shellproxy", "flotilla.agent.>"),
+    ("shellproxy", "flotilla.telemetry.>"),
+    ("shellproxy", "flotilla.event.>"),
+    ("shellproxy", "flotilla.shell.*.output"),
+    ("shellproxy", "_INBOX_gateway.>"),
     ("gateway", "_INBOX_edge.>"),
     ("provision", "flotilla.>"),
     ("operator", "$KV.>"),
@@ -108,6 +147,22 @@ async def test_strangers_are_refused(world: World, who: dict[str, str]) -> None:
     await writer.wait_closed()
 
 
+async def test_an_edge_answers_who_asked_in_many_parts(world: World) -> None:
+    async with world.nats.client("edge") as edge, world.nats.client("gateway") as gateway:
+
+        async def answer(message: Msg) -> None:
+            for number in range(500):
+                await edge.publish(message.reply, b"%d" % number)
+
+        await edge.subscribe(f"flotilla.agent.{VPS}.command", cb=answer)
+        await edge.flush()
+        inbox = gateway.new_inbox()
+        answers = await gateway.subscribe(inbox)
+        await gateway.publish(f"flotilla.agent.{VPS}.command", b"", reply=inbox)
+        parts = [int((await answers.next_msg(timeout=5)).data) for _ in range(500)]
+    assert parts == list(range(500))
+
+
 async def test_every_user_of_the_code_is_a_user_of_the_server(world: World) -> None:
     for user in User:
         async with world.nats.client(user.value) as client:
@@ -127,6 +182,7 @@ async def test_streams_refuse_what_is_new_when_full_and_wait_for_acknowledgement
         for stream, durable in (
             (Stream.TELEMETRY, Durable.INGEST_WRITE_TELEMETRY),
             (Stream.EVENTS, Durable.GATEWAY_RECORD_EVENTS),
+            (Stream.EVENTS, Durable.GATEWAY_RECORD_AUDIT),
         ):
             found = (await jetstream.consumer_info(stream, durable)).config
             assert found.ack_policy == "explicit"

@@ -22,6 +22,7 @@ from flotilla.v1.agent_pb2 import BatchAck, Heartbeat, MessageToServer
 from flotilla.v1.bus_pb2 import DurableNotice
 from flotilla.v1.event_pb2 import VpsConnected
 from flotilla.v1.metrics_pb2 import PerformanceSnapshotBatch
+from services.ingest import stream as intake_stream
 from services.ingest.errors import Reason
 from services.ingest.settings import WriterSettings
 from services.kit import bus, consumer
@@ -87,6 +88,23 @@ async def test_accepted_means_that_the_stream_has_it(own_world: World) -> None:
     assert (kept.headers or {})["Nats-Msg-Id"] == f"{agent.vps_id}.{agent.epoch}.{sequence}"
 
 
+async def test_a_few_batches_are_acknowledged_with_one_message(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_stream, "ACCEPTED_AT_ONCE", 3)
+    monkeypatch.setattr(intake_stream, "ACK_PATIENCE", 2.0)
+    own_world.start("edge")
+    own_world.start("gateway")
+    await own_world.ready("edge", "gateway")
+    agent = await connected(own_world)
+    sequences = [await agent.report() for _ in range(4)]
+    await agent.outcome(BatchAck.OUTCOME_ACCEPTED, sequences[3])
+
+    acks = [seen.batch_ack for seen in agent.seen if seen.HasField("batch_ack")]
+    # The fourth waits for others, and goes alone when none come.
+    assert [list(ack.sequences) for ack in acks] == [sequences[:3], sequences[3:]]
+
+
 async def test_durable_is_said_and_the_stream_acknowledged_only_after_the_commit(
     own_world: World,
 ) -> None:
@@ -127,14 +145,16 @@ async def test_what_a_killed_writer_had_in_hand_is_written_once_by_the_next(
     acknowledge = Msg.ack
     reached, over = asyncio.Event(), asyncio.Event()
 
+    agent = await connected(own_world)
+
     async def die(message: Msg) -> None:
-        if ".telemetry." not in message.subject:
+        # Other worlds' consumers, in this process too, live on.
+        if message.subject != f"flotilla.telemetry.{agent.vps_id}.performance":
             return await acknowledge(message)
         reached.set()
         await over.wait()
         return None
 
-    agent = await connected(own_world)
     # Between the commit and the acknowledgement, as kill -9 would.
     monkeypatch.setattr(Msg, "ack", die)
     sequence = await agent.report()
@@ -378,9 +398,11 @@ async def test_every_message_of_every_stream_is_what_its_header_names(own_world:
         jetstream = client.jetstream()
 
         async def events() -> bool:
-            return (await jetstream.stream_info(Stream.EVENTS)).state.messages == 3
+            return (await jetstream.stream_info(Stream.EVENTS)).state.messages == 5
 
-        await until(events, otherwise="enrolled, connected, disconnected were not told")
+        await until(
+            events, otherwise="log-in, creation, enrolled, connected, disconnected were not told"
+        )
         for stream in [*Stream, "KV_agents", "KV_presence", "KV_edges"]:
             state = (await jetstream.stream_info(stream)).state
             for number in range(max(state.first_seq, 1), state.last_seq + 1):
@@ -392,6 +414,7 @@ async def test_every_message_of_every_stream_is_what_its_header_names(own_world:
                 assert "traceparent" in (message.headers or {})
     # Telemetry leaves its stream once it was written.
     assert seen - {"PerformanceSnapshotBatch"} == {
+        "AuditRecorded",
         "VpsEnrolled",
         "VpsConnected",
         "VpsDisconnected",

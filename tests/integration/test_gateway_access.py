@@ -1,10 +1,13 @@
 """Who gets in, and what each may touch."""
 
+import json
+import re
 import time
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import jwt
@@ -35,11 +38,20 @@ def routes() -> list[tuple[str, str, dict[str, Any]]]:
         handler = getattr(route, "route_handler", None)
         if isinstance(handler, WebsocketRouteHandler):
             found.append(("WS", route.path, handler.opt))
-    return found
+    # In the same order for every worker of a run.
+    return sorted(found, key=lambda entry: entry[:2])
 
 
 ROUTES = routes()
-GUARDED = [(method, path, opt[ACTION]) for method, path, opt in ROUTES if ACTION in opt]
+# HEAD answers as GET does, without a word.
+GUARDED = [
+    (method, path, opt[ACTION])
+    for method, path, opt in ROUTES
+    if ACTION in opt and method != "HEAD"
+]
+FILES = "/api/v1/vps/{vps_id:uuid}/files"
+FILE = {"path": "/srv/f"}
+MOVE = {**FILE, "destination": "/srv/g"}
 BODIES = {
     "/api/v1/vps/{vps_id:uuid}": {"name": "renamed"},
     "/api/v1/vps": {"name": "made"},
@@ -50,7 +62,20 @@ BODIES = {
         "reason": "counted by the vendor",
     },
     "/api/v1/ws-tickets": {"resource": "fleet/realtime"},
+    "/api/v1/vps/{vps_id:uuid}/commands": {"script": "true"},
+    "/api/v1/vps/{vps_id:uuid}/docker/images/pull": {"reference": "nginx:1"},
+    "/api/v1/commands": {"vps_ids": ["<vps_id>"], "script": "true"},
+    f"{FILES}/content": {"content": "", "version": None},
+    f"{FILES}/download-tickets": FILE,
+    f"{FILES}/mkdir": FILE,
+    f"{FILES}/rename": MOVE,
+    f"{FILES}/copy": MOVE,
+    f"{FILES}/extract": MOVE,
+    f"{FILES}/archive": {**MOVE, "names": ["f"]},
+    f"{FILES}/chmod": {**FILE, "mode": 0o644},
+    f"{FILES}/chown": {**FILE, "owner": "root"},
 }
+QUERY = {**FILE, "size": "1", "upload_id": "0" * 32}  # of what is asked of files
 
 
 def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -76,10 +101,53 @@ def test_every_route_has_a_rule() -> None:
     assert without == []
 
 
-async def call(client: httpx.AsyncClient, method: str, path: str, vps_id: str) -> httpx.Response:
-    url = path.removeprefix("/api/v1").replace("{vps_id:uuid}", vps_id)
-    body = BODIES.get(path) if method in {"POST", "PATCH", "PUT"} else None
-    return await client.request(method, url, json=body)
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A server of somebody's, never enrolled, and what belongs to it, by names in routes."""
+
+    vps_id: str
+    command_id: str = ABSENT
+    session_id: str = "0" * 32
+    cid: str = "0" * 64
+    action: str = "start"
+    image_id: str = "0" * 64
+
+
+async def added(world: World, owner: httpx.AsyncClient) -> Own:
+    own = Own(
+        (await owner.post("/vps", json={"name": "own"})).json()["id"], str(uuid4()), uuid4().hex
+    )
+    await world.sql(
+        "INSERT INTO commands (id, vps_id, username, script, timeout_seconds, lost_at)"
+        " VALUES (%(id)s, %(vps_id)s, 'somebody', 'true', 60, now() + interval '1 hour')",
+        id=own.command_id,
+        vps_id=own.vps_id,
+    )
+    await world.sql(
+        "INSERT INTO shell_sessions (id, vps_id, user_id, username, instance, recorded)"
+        " SELECT %(id)s, id, user_id, 'somebody', 'gone', true FROM vps WHERE id = %(vps_id)s",
+        id=own.session_id,
+        vps_id=own.vps_id,
+    )
+    return own
+
+
+async def call(client: httpx.AsyncClient, method: str, path: str, own: Own) -> httpx.Response:
+    url, body = path.removeprefix("/api/v1"), json.dumps(BODIES.get(path))
+    for name, value in asdict(own).items():
+        url = re.sub(rf"{{{name}:\w+}}", value, url)
+        body = body.replace(f"<{name}>", value)
+    query = QUERY if path.startswith(FILES) else {}
+    if method not in {"POST", "PATCH", "PUT"}:
+        return await client.request(method, url, params=query)
+    return await client.request(
+        method, url, params=query, content=body, headers={"Content-Type": "application/json"}
+    )
+
+
+def is_done(answer: httpx.Response) -> bool:
+    """Whether the actor may; a server that never connected can be told nothing."""
+    return answer.is_success or (answer.status_code == 409 and answer.json()["title"] == "Offline")
 
 
 @pytest.mark.parametrize(("method", "path", "action"), GUARDED)
@@ -87,7 +155,7 @@ async def test_a_route_answers_each_role_as_its_rule_says(
     world: World, method: str, path: str, action: Action
 ) -> None:
     owner, other, admin = [await world.user(role) for role in ("member", "member", "admin")]
-    own = (await owner.post("/vps", json={"name": "own"})).json()["id"]
+    own = await added(world, owner)
 
     answers = {
         "anonymous": await call(world.anonymous(), method, path, own),
@@ -95,18 +163,21 @@ async def test_a_route_answers_each_role_as_its_rule_says(
         "owner": await call(owner, method, path, own),
     }
     # The owner may have removed it.
-    again = (await owner.post("/vps", json={"name": "own"})).json()["id"]
-    answers["admin"] = await call(admin, method, path, again)
+    answers["admin"] = await call(admin, method, path, await added(world, owner))
 
     assert_problem(answers["anonymous"], 401)
-    assert answers["owner"].is_success, answers["owner"].text
-    assert answers["admin"].is_success
+    assert is_done(answers["admin"]), answers["admin"].text
     if needs_object(action):
-        absent = assert_problem(await call(other, method, path, ABSENT), 404)
+        assert is_done(answers["owner"]), answers["owner"].text
+        absent = assert_problem(await call(other, method, path, Own(ABSENT)), 404)
         foreign = assert_problem(answers["other"], 404)
         assert {**foreign, "request_id": ""} == {**absent, "request_id": ""}
+    elif action is Action.AUDIT_READ:
+        assert_problem(answers["owner"], 403)
+        assert_problem(answers["other"], 403)
     else:
-        assert answers["other"].is_success
+        assert is_done(answers["owner"]), answers["owner"].text
+        assert is_done(answers["other"])
 
 
 async def test_a_member_lists_its_own_and_an_admin_lists_all(world: World) -> None:
@@ -122,11 +193,12 @@ async def test_a_member_lists_its_own_and_an_admin_lists_all(world: World) -> No
 async def test_a_ticket_for_anothers_server_is_not_given(world: World) -> None:
     owner, other = await world.user("member"), await world.user("member")
     own = (await owner.post("/vps", json={"name": "own"})).json()["id"]
-    wanted = {"resource": f"vps/{own}/metrics/realtime"}
-
-    assert (await owner.post("/ws-tickets", json=wanted)).status_code == 201
-    assert_problem(await other.post("/ws-tickets", json=wanted), 404)
-    assert_problem(await other.post("/ws-tickets", json={"resource": "vps/../x"}), 422)
+    for socket in ("metrics/realtime", "shell", f"docker/containers/{'a' * 64}/logs/follow"):
+        wanted = {"resource": f"vps/{own}/{socket}"}
+        assert (await owner.post("/ws-tickets", json=wanted)).status_code == 201
+        assert_problem(await other.post("/ws-tickets", json=wanted), 404)
+    for nonsense in ("vps/../x", f"vps/{own}/docker/containers/../../x/logs/follow", f"vps/{own}"):
+        assert_problem(await owner.post("/ws-tickets", json={"resource": nonsense}), 422)
 
 
 async def login(
@@ -313,7 +385,7 @@ async def test_the_api_describes_itself(world: World) -> None:
         (method.upper(), path) for path, item in document["paths"].items() for method in item
     }
     served = {
-        (method, path.replace(":uuid", ""))
+        (method, re.sub(r":\w+}", "}", path))
         for method, path, opt in ROUTES
         if path.startswith("/api/v1/") and method != "WS" and not path.startswith(DOCUMENT)
     } - {("GET", "/api/v1/docs")}

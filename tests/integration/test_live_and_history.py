@@ -63,14 +63,14 @@ async def test_a_ticket_opens_once_and_only_what_it_is_for(world: World) -> None
     own = f"vps/{made}/metrics/realtime"
     good = await ticket(user, FLEET)
 
-    assert await refused(f"{world.ws}/{own}?ticket={good}") == 403
+    assert await refused(f"{world.ws}/{own}?ticket={good}") == 401
     async with websockets.connect(f"{world.ws}/{FLEET}?ticket={good}"):
         pass
-    assert await refused(f"{world.ws}/{FLEET}?ticket={good}") == 403
-    assert await refused(f"{world.ws}/{FLEET}") == 403
+    assert await refused(f"{world.ws}/{FLEET}?ticket={good}") == 401
+    assert await refused(f"{world.ws}/{FLEET}") == 401
     expired = await ticket(user, FLEET)
     await world.sql("UPDATE ws_tickets SET expires_at = now() - interval '1 s'")
-    assert await refused(f"{world.ws}/{FLEET}?ticket={expired}") == 403
+    assert await refused(f"{world.ws}/{FLEET}?ticket={expired}") == 401
 
 
 async def test_a_foreign_page_cannot_open_a_socket(world: World) -> None:

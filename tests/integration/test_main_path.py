@@ -5,9 +5,11 @@ from urllib.parse import urlsplit
 
 import websockets
 from nats.aio.msg import Msg
+from pydantic import SecretStr
 
-from flotilla.v1.agent_pb2 import BatchAck
+from flotilla.v1.agent_pb2 import BatchAck, Powers
 from flotilla.v1.metrics_pb2 import DiskUsage, PerformanceSnapshotBatch
+from services.kit.commands import Signer
 from tests.fixtures.agent_script import snapshot
 from tests.fixtures.waiting import until
 from tests.fixtures.world import World
@@ -26,6 +28,14 @@ async def test_a_new_server_is_added_enrolled_seen_stored_and_shown(world: World
     enrolled = await agent.enrol(made["enrolment"]["token"])
     assert (enrolled.vps_id, enrolled.name) == (made["id"], "first")
 
+    key = Signer.of(SecretStr(world.command_key)).public_key
+    agent.powers = Powers(
+        shell=True,
+        files=Powers.FILE_ACCESS_READ,
+        file_roots=["/srv"],
+        user="flotilla-agent",
+        command_keys=[key],
+    )
     acknowledged = (await agent.connect()).handshake_ack
     assert acknowledged.agent_id == made["id"]
 
@@ -64,11 +74,13 @@ async def test_a_new_server_is_added_enrolled_seen_stored_and_shown(world: World
     assert vps["ip_address"] == "127.0.0.1"
     assert vps["latest"]["time"] == shown["time"]
     assert vps["powers"] == {
-        "shell": False,
+        "shell": True,
         "commands": False,
-        "files": "off",
+        "files": "read",
         "docker": "off",
-        "file_roots": [],
+        "file_roots": ["/srv"],
+        "user": "flotilla-agent",
+        "obeys": True,
     }
     await agent.leave()
 

@@ -155,6 +155,32 @@ async def test_what_comes_after_the_minutes_are_gone_changes_nothing(rolling: Ri
     assert await rolling.sql("SELECT * FROM late_minutes") == []
 
 
+async def test_containers_are_forgotten_with_the_last_of_their_figures(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    for name, days_gone in (("old", 20), ("just-gone", 1), ("here", None)):
+        await rolling.sql(
+            "WITH made AS (INSERT INTO docker_containers"
+            " (vps_id, container_id, names, image, state, status, seen_at, gone_at)"
+            " VALUES (%(vps)s, %(name)s, '{}', '', '', '', now(),"
+            " now() - %(days)s * interval '1 day') RETURNING id)"
+            " INSERT INTO docker_metrics (time, container_db_id, cpu_usage)"
+            " SELECT now() - days * interval '1 day', id, days FROM made,"
+            " generate_series(0, 30, 3) AS days WHERE days >= coalesce(%(days)s, 0)",
+            vps=vps_id,
+            name=name,
+            days=days_gone,
+        )
+
+    await rolling.keeping(keep_docker_days=8).catch_up()
+
+    kept = await rolling.sql(
+        "SELECT c.container_id, array_agg(m.cpu_usage::int ORDER BY m.time DESC)"
+        " FROM docker_containers c LEFT JOIN docker_metrics m ON m.container_db_id = c.id"
+        " GROUP BY c.container_id ORDER BY c.container_id"
+    )
+    assert kept == [("here", [0, 3, 6]), ("just-gone", [3, 6])]
+
+
 async def test_a_long_stop_is_caught_up_with_step_by_step(rolling: Rig) -> None:
     (vps_id,) = await rolling.vps()
     samples = measured(vps_id, ago(NOW, days=9), timedelta(hours=3))

@@ -280,16 +280,21 @@ async def test_the_31st_is_the_last_of_a_shorter_month(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def counted(world: World) -> tuple[httpx.AsyncClient, str, list[dict[str, Any]]]:
-    """A server of a member's with three days of readings, an hour apart from the present."""
-    user = await world.user("member")
+async def counted(own_world: World) -> tuple[httpx.AsyncClient, str, list[dict[str, Any]]]:
+    """A server of a member's with three days of readings, an hour apart from the present.
+
+    They are rolled up, which in the world of all tests would change what others find.
+    """
+    own_world.start("gateway")
+    await own_world.ready("gateway")
+    user = await own_world.user("member")
     vps_id = (await user.post("/vps", json={"name": secrets.token_hex(4)})).json()["id"]
     start = floor(NOW - timedelta(days=3), timedelta(hours=2))
     samples = [
         reading(UUID(vps_id), start + n * timedelta(minutes=1), 1_000 * n, 3_000 * n, 60 * n + 60)
         for n in range(3 * 24 * 60 - 180)
     ]
-    async with rig(world.database_url) as at_work:
+    async with rig(own_world.database_url) as at_work:
         await at_work.store(samples)
         await at_work.rollup.catch_up()
     return user, vps_id, samples
