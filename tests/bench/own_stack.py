@@ -16,7 +16,7 @@ from deploy.local import processes
 from deploy.local.processes import Supervisor
 from deploy.local.settings import PORTS, REPOSITORY, Settings, read
 
-SERVERS = ("edge", "writer", "rollup", "gateway", "nats", "postgres")
+SERVERS = ("edge", "writer", "rollup", "gateway", "shellproxy", "nats", "postgres")
 UP_SECONDS = 1800  # the first ever makes TimescaleDB's root
 DOWN_SECONDS = 120
 

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.settings import REPOSITORY
+from services.kit.tiers import RAW_TABLE, TIERS
 from tests.bench.latency import Delays
 from tests.bench.processes import Use
+from tests.bench.seed import Seeded
 from tests.bench.sizes import OnTheWay, Stored
 from tests.bench.surroundings import Surroundings
+from tests.bench.throughput import Row
 
 PAGE = REPOSITORY / "docs/benchmarks/README.md"
 BEGIN, END = "<!-- figures: make bench -->", "<!-- end of figures -->"
 NONE = "-"
+SNAPSHOT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,9 @@ class AgentRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    surroundings: Surroundings
+class OneAgent:
+    """The machine's own agent beside its peers, and what one sample costs on its way."""
+
     seconds: float
     interval_seconds: float
     cores_busy: float
@@ -43,6 +48,14 @@ class Report:
     delays: Delays | None
     on_the_way: OnTheWay
     stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    surroundings: Surroundings
+    one_agent: OneAgent | None
+    fleets: Sequence[Row]
+    history: Seeded | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +103,22 @@ def _setting(report: Report) -> str:
     return (
         f"{found.date}, revision {found.revision}, `{found.command}`.\n"
         f"{found.cores} cores of {found.cpu_model}, {found.memory_bytes / 1e9:.1f} GB of memory,"
-        f" {found.system}, {found.kernel}, Python {found.python}.\n"
-        f"{report.cores_busy:.2f} of the {found.cores} cores were busy over the run."
+        f" {found.system}, {found.kernel}, Python {found.python}."
     )
 
 
 def _tables(report: Report) -> list[Table]:
-    return [_agents(report), _sizes(report), _delays(report), _servers(report)]
+    tables = []
+    if found := report.one_agent:
+        tables += [_agents(found), _sizes(found), _delays(found), _servers(found)]
+    if report.fleets:
+        tables += [_fleets(report.fleets), _costs(report.fleets)]
+    if report.history:
+        tables += [_kept(report.history), _readings(report.history)]
+    return tables
 
 
-def _agents(report: Report) -> Table:
+def _agents(report: OneAgent) -> Table:
     head = ("agent", "resident", "proportional", "CPU", "memory ratio", "CPU ratio")
     rows, notes = [], []
     for row in report.agents:
@@ -111,11 +130,12 @@ def _agents(report: Report) -> Table:
             notes.append(f"{row.name}: {row.problem}")
         if row.misses:
             notes.append(f"{row.name}: {row.misses} looks failed")
+    notes.append(f"{report.cores_busy:.2f} cores were busy over the run, whoever kept them so")
     title = f"Agents over {report.seconds:g} s, a look every {report.interval_seconds:g} s"
     return Table(title, (*head, "looks", "bytes a look"), rows, notes)
 
 
-def _sizes(report: Report) -> Table:
+def _sizes(report: OneAgent) -> Table:
     way, stored = report.on_the_way, report.stored
     payload = None
     if way.wire_up is not None and way.wire_down is not None:
@@ -136,7 +156,7 @@ def _sizes(report: Report) -> Table:
     return Table("Bytes per snapshot", ("where", "bytes"), rows, notes)
 
 
-def _delays(report: Report) -> Table:
+def _delays(report: OneAgent) -> Table:
     found = report.delays
     head = ("samples", "servers", "p50", "p95", "p99", "most")
     if found is None:
@@ -147,7 +167,7 @@ def _delays(report: Report) -> Table:
     return Table("From measured to WebSocket", head, [row])
 
 
-def _servers(report: Report) -> Table:
+def _servers(report: OneAgent) -> Table:
     rows = [
         (name, *_use(use), NONE if use is None else str(use.processes))
         for name, use in report.servers.items()
@@ -155,6 +175,79 @@ def _servers(report: Report) -> Table:
     head = ("process", "resident", "proportional", "CPU", "processes")
     notes = [f"{name} ended during the run" for name, use in report.servers.items() if use is None]
     return Table("Server, with this one agent", head, rows, notes)
+
+
+def _fleets(rows: Sequence[Row]) -> Table:
+    head = ("agents", "offered/s", "durable/s", "accepted p50", "p99", "durable p50", "p99")
+    cells = [
+        (
+            f"{row.connected:,}",
+            *(f"{row.offered_per_second:,.0f}", f"{row.durable_per_second:,.0f}"),
+            *(f"{row.accepted_p50_ms:.0f} ms", f"{row.accepted_p99_ms:.0f} ms"),
+            *(f"{row.durable_p50_ms:.0f} ms", f"{row.durable_p99_ms:.0f} ms"),
+            *(f"{row.lag_grows_by_second:+.1f}", str(row.missing), str(row.duplicated)),
+            f"{row.cores_busy:.2f}",
+        )
+        for row in rows
+    ]
+    first = rows[0]
+    title = (
+        f"Fleets, each agent a snapshot every {first.interval_seconds:g} s, over"
+        f" {first.seconds:.0f} s; NATS syncs every message"
+    )
+    notes = [f"{row.agents:,} agents: {row.problem}" for row in rows if row.problem]
+    return Table(title, (*head, "lag/s", "lost", "doubled", "cores busy"), cells, notes)
+
+
+def _costs(rows: Sequence[Row]) -> Table:
+    names = list(rows[0].costs)
+    cells = [
+        (
+            f"{row.agents:,}",
+            *(
+                f"{row.costs[name].cpu_seconds_per_1000:.2f} s,"
+                f" {row.costs[name].rss_bytes / 1e6:.0f} MB"
+                if name in row.costs
+                else NONE
+                for name in names
+            ),
+        )
+        for row in rows
+    ]
+    title = "CPU seconds for 1,000 durable snapshots, and resident memory"
+    return Table(title, ("agents", *names), cells)
+
+
+def _kept(history: Seeded) -> Table:
+    widths = {RAW_TABLE: SNAPSHOT_SECONDS, **{t.table: t.width.total_seconds() for t in TIERS}}
+    cells = [
+        (
+            kept.table,
+            f"{kept.rows:,}",
+            f"{kept.bytes_per_row:.0f}",
+            f"{kept.bytes_per_row * SNAPSHOT_SECONDS / widths[kept.table]:.2f}"
+            if kept.table in widths
+            else NONE,
+        )
+        for kept in history.kept
+    ]
+    size = history.size
+    title = f"Kept for {size.servers:,} servers and {size.days} days"
+    head = ("table", "rows", "bytes a row", f"bytes a {SNAPSHOT_SECONDS:g} s snapshot")
+    note = "nothing is compressed: TimescaleDB's Community edition does that, Debian's has it not"
+    return Table(title, head, cells, [note])
+
+
+def _readings(history: Seeded) -> Table:
+    head = ("range", "requests", "points", "p50", "p95", "most")
+    cells = [
+        (
+            *(read.range, str(read.requests), str(read.points)),
+            *(f"{ms:.1f} ms" for ms in (read.p50_ms, read.p95_ms, read.max_ms)),
+        )
+        for read in history.readings
+    ]
+    return Table("History of a random one of them, through the API", head, cells)
 
 
 def _use(use: Use | None) -> tuple[str, str, str]:

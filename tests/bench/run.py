@@ -19,13 +19,26 @@ from deploy.local import machine, processes
 from deploy.local.debian import APT_INSTALL
 from deploy.local.settings import Settings, state_folder
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot
-from tests.bench import latency, own_stack, peers, programs, report, sizes, surroundings
+from tests.bench import (
+    latency,
+    own_stack,
+    peers,
+    programs,
+    report,
+    seed,
+    sizes,
+    surroundings,
+    throughput,
+)
 from tests.bench.peers import Peer
 from tests.bench.processes import Use, busy_seconds, watch
-from tests.bench.report import AgentRow, Report
+from tests.bench.report import AgentRow, OneAgent, Report
 
 INTERVAL = 2.0  # seconds; our agent's own default
 WARM_UP = 3 * INTERVAL
+FLEET_INTERVAL = 5.0  # seconds
+READINGS = 200  # of each range of history
+PARTS = ("agent", "fleets", "history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +55,62 @@ class Observed:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long (default 60)")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="default: all")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each run (default 60)")
+    parser.add_argument("--agents", type=int, nargs="+", default=throughput.AGENTS)
+    parser.add_argument("--servers", type=int, default=1_000, help="whose history is seeded")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    parser.add_argument(
-        "--write-docs", action="store_true", help="put the tables into docs/benchmarks/README.md"
-    )
+    parser.add_argument("--write-docs", action="store_true", help="and into docs/benchmarks")
     given = parser.parse_args()
     if given.seconds < 2 * INTERVAL:
         parser.error(f"--seconds must be {2 * INTERVAL:g} at least")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the stack is stopped
     if shutil.which("ss") is None:
         subprocess.run([APT_INSTALL, "iproute2"], check=True)
-    with own_stack.running() as settings:
-        peers_folder(settings).mkdir()
-        done = asyncio.run(measure(settings, given.seconds))
+    done = Report(
+        surroundings=surroundings.look(),
+        one_agent=_one_agent(given.seconds) if "agent" in given.only else None,
+        fleets=_fleets(given.agents, given.seconds) if "fleets" in given.only else (),
+        history=_history(given.servers) if "history" in given.only else None,
+    )
     written = state_folder() / "reports/bench.json"
     for folder in (written.parent.parent, written.parent):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    written.write_text(json.dumps(asdict(done), indent=2) + "\n")
+    text = json.dumps(asdict(done), indent=2) + "\n"
+    written.write_text(text)
     if given.write_docs:
         report.write_page(done)
+        (report.PAGE.parent / "bench.json").write_text(text)
+        if done.fleets:
+            (report.PAGE.parent / "throughput.svg").write_text(throughput.draw(done.fleets))
     sys.stdout.write(report.as_markdown(done) if given.markdown else report.as_text(done))
     say(f"written to {written}")
-    return 0
+    return 1 if any(row.missing or row.duplicated for row in done.fleets) else 0
 
 
-async def measure(settings: Settings, seconds: float) -> Report:
-    found = surroundings.look()
+def _one_agent(seconds: float) -> OneAgent:
+    with own_stack.running() as settings:
+        peers_folder(settings).mkdir()
+        return asyncio.run(measure(settings, seconds))
+
+
+def _fleets(agents: Sequence[int], seconds: float) -> list[throughput.Row]:
+    say("fleets: " + ", ".join(f"{count:,}" for count in agents))
+    return throughput.run(agents, interval=FLEET_INTERVAL, seconds=seconds)
+
+
+def _history(servers: int) -> seed.Seeded:
+    return seed.run(
+        seed.Size(servers=servers, days=30, raw_hours=48, raw_interval=30, year=True), READINGS
+    )
+
+
+async def measure(settings: Settings, seconds: float) -> OneAgent:
     observed = await observe(settings, seconds)
     processes.stop_program(own_stack.supervisor(settings), "agent")
     say(f"filling the table with {sizes.ROWS:,} rows")
     stored = await sizes.stored(settings.values["DATABASE_URL"], observed.snapshots)
-    return Report(
-        surroundings=found,
+    return OneAgent(
         seconds=seconds,
         interval_seconds=INTERVAL,
         cores_busy=observed.cores_busy,

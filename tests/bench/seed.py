@@ -120,10 +120,19 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     given = parser.parse_args()
     size = Size(given.servers, given.days, given.raw_hours, given.raw_interval, given.year)
+    done = run(size, given.requests, given.state)
+    if given.json:
+        given.json.write_text(json.dumps(asdict(done), indent=2) + "\n")
+    print_out(done)
+    return 0
+
+
+def run(size: Size, requests: int, state: Path | None = None) -> Seeded:
+    """Seed a stack that is up, or one of its own, and read each range so many times."""
     with ExitStack() as stack:
         settings = (
-            Settings(given.state, read(given.state / "flotilla.env"), own_database=True)
-            if given.state
+            Settings(state, read(state / "flotilla.env"), own_database=True)
+            if state
             else stack.enter_context(own_stack.running())
         )
         supervisor = own_stack.supervisor(settings)
@@ -134,15 +143,11 @@ def main() -> int:
         processes.start(supervisor, "rollup")
         with machine.logged_in(settings) as client:
             readings = [
-                measure(client, fleet, name, span, given.requests)
+                measure(client, fleet, name, span, requests)
                 for name, span in RANGES.items()
                 if span <= timedelta(days=size.days) or size.year
             ]
-    done = Seeded(size, seconds, kept, readings)
-    if given.json:
-        given.json.write_text(json.dumps(asdict(done), indent=2) + "\n")
-    print_out(done)
-    return 0
+    return Seeded(size, seconds, kept, readings)
 
 
 async def seed(url: str, size: Size) -> tuple[list[str], list[Kept]]:

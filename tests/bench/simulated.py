@@ -93,6 +93,7 @@ class Agent:
         "batches",
         "fleet",
         "fresh_mark",
+        "heard",
         "heartbeat_asked",
         "heartbeats",
         "in_flight",
@@ -123,6 +124,7 @@ class Agent:
         self.attempt = 0
         self.heartbeats = 0
         self.heartbeat_asked = 0.0
+        self.heard = False
         self.sequence = 0
         self.last_ms = 0
         self.waiting: deque[int] = deque()
@@ -189,7 +191,8 @@ class Agent:
             self.send_due(now)
 
     def beat(self, now: float) -> None:
-        if self.phase is Phase.OPEN and not self.heartbeat_asked:
+        heard, self.heard = self.heard, False
+        if self.phase is Phase.OPEN and not heard and not self.heartbeat_asked:
             self.heartbeats += 1
             self.heartbeat_asked = now
             self._heartbeat(self.heartbeats, reply=False)
@@ -238,6 +241,7 @@ class Agent:
 
     def received(self, data: bytes) -> None:
         self.heartbeat_asked = 0.0  # any word is a sign of life
+        self.heard = True
         message = MessageToAgent.FromString(data)
         kind = message.WhichOneof("payload")
         if kind == "batch_ack":
@@ -271,10 +275,10 @@ class Agent:
         if ack.epoch != EPOCH:
             return
         now = time.monotonic()
-        for sequence in ack.durable_sequences:
-            self._hear(sequence, BatchAck.OUTCOME_DURABLE, 0.0, now)
         for sequence in ack.sequences:
             self._hear(sequence, ack.outcome, ack.retry_after_ms / 1000, now)
+        for sequence in ack.durable_sequences:
+            self._hear(sequence, BatchAck.OUTCOME_DURABLE, 0.0, now)
         if self.ready or self.waiting:
             self.send_due(now)
 

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deploy.local.settings import state_folder
@@ -33,13 +33,13 @@ from tests.bench.fleet_stack import FleetStack
 from tests.bench.ledger import Ledger, verify
 from tests.chaos.faults import CASES, TMPFS_BYTES, Case
 from tests.chaos.relay import Relay
-from tests.chaos.scene import INTERVAL, REPLAY_AFTER, Away, FaultError, Scene, say
+from tests.chaos.scene import INTERVAL, Away, FaultError, Scene, say
 
 LIVE_SECONDS = 60.0
 SETTLE_SECONDS = 120.0
 WINDOW = 10.0  # seconds of the stream's de-duplication: the shorter, the more comes twice
-SHORT = Away(server=5.0, network=5.0)
-FULL = Away(server=600.0, network=30.0)
+SHORT = Away(server=5.0, network=5.0, replay_after=12.0)
+FULL = Away(server=600.0, network=30.0, replay_after=600.0)
 
 
 @dataclass(slots=True)
@@ -155,8 +155,8 @@ async def run(
     await relay.open()
     path = stack.settings.state / "oracle"
     usual = SHORT if options.short else FULL
-    away = Away(options.away or usual.server, usual.network)
-    fleet_options = {"interval": INTERVAL, "replay_after": REPLAY_AFTER, "port": relay.port}
+    away = replace(usual, server=options.away or usual.server)
+    fleet_options = {"interval": INTERVAL, "replay_after": away.replay_after, "port": relay.port}
     async with fleet_process.running(stack, path, agents=options.agents, **fleet_options) as fleet:
         scene = Scene(stack, fleet, relay, dice, away, [path], on_tmpfs)
         async with scene.jetstream("provision") as jetstream:

@@ -26,7 +26,6 @@ from tests.bench.fleet_stack import FleetStack
 from tests.chaos.relay import Relay
 
 INTERVAL = 1.0  # seconds between samples
-REPLAY_AFTER = 12.0  # seconds; over the stream's window as the suite sets it
 RESTART_SECONDS = 60.0
 
 
@@ -40,6 +39,9 @@ class Away:
 
     server: float
     network: float
+    replay_after: float
+    """Until an agent sends again what was accepted and is not durable: over the stream's window
+    as the suite sets it, and ten minutes in the product."""
 
 
 @dataclass(slots=True)
@@ -171,7 +173,7 @@ class Scene:
         """A second fleet beside the first; its samples count in the ledger as well."""
         path = self.stack.settings.state / f"oracle-{name}"
         self.oracles.append(path)
-        options = {"interval": INTERVAL, "replay_after": REPLAY_AFTER, **options}
+        options = {"interval": INTERVAL, "replay_after": self.away.replay_after, **options}
         async with fleet_process.running(self.stack, path, agents=agents, **options) as fleet:
             yield fleet
 
