@@ -84,9 +84,12 @@ def test_another_device_of_the_same_person_takes_over(
         expect(_screen(phone.page)).to_contain_text("from-the-desk")
         expect(page.get_by_text("This screen only watches.")).to_be_visible()
         # The row of keys that a phone's keyboard lacks.
-        _type(phone.page, "cat")
+        _type(phone.page, "echo begun-$((3 + 4)); cat")
+        expect(_screen(phone.page)).to_contain_text("begun-7")
         phone.page.get_by_role("button", name="Ctrl").click()
         phone.page.keyboard.type("c")
+        # What is typed before the shell has the terminal back, it may lose.
+        expect(_screen(phone.page)).to_contain_text("^C")
         _type(phone.page, "echo from-the-$((3 - 2))-pocket")
         expect(_screen(page)).to_contain_text("from-the-1-pocket")
     page.get_by_role("button", name="Type here").click()
