@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot, PerformanceSnapshotBatch
 from services.gateway.presence import PresenceBoard, Status, judge
-from services.kit import bus, sample, subjects
+from services.kit import bundles, sample
 from services.kit.errors import PoisonError
 
 log = structlog.get_logger(__name__)
@@ -147,17 +147,17 @@ class Live:
             VIEWERS.set(len(self._viewers))
 
     async def on_performance(self, message: Msg) -> None:
-        vps_id = subjects.vps_of(message.subject)
-        server = self.servers.get(vps_id)
-        if server is None:
-            return
         try:
-            batch = bus.decode(message.data, PerformanceSnapshotBatch)
+            batches = bundles.performance(message)
         except PoisonError:
             log.warning("snapshot_unreadable", subject=message.subject)
             return
-        if not batch.snapshots:
-            return
+        for vps_id, batch in batches:
+            server = self.servers.get(vps_id)
+            if server is not None and batch.snapshots:
+                self._take(vps_id, server, batch)
+
+    def _take(self, vps_id: str, server: Server, batch: PerformanceSnapshotBatch) -> None:
         newest = max(batch.snapshots, key=lambda snapshot: snapshot.time_unix_ms)
         if newest.time_unix_ms / 1000 > time.time() + FUTURE_LIMIT:
             return

@@ -53,9 +53,10 @@ async def run(settings: GatewaySettings, health: Health) -> None:
         board = PresenceBoard()
         runtime = Runtime(settings, pool, connection, Live(board), health)
         await _load(runtime)
-        await stack.enter_async_context(
-            connection.subscribed(subjects.TELEMETRY_PERFORMANCE_ALL, runtime.live.on_performance)
-        )
+        for subject in (subjects.TELEMETRY_PERFORMANCE_ALL, subjects.TELEMETRY_BUNDLES_ALL):
+            await stack.enter_async_context(
+                connection.subscribed(subject, runtime.live.on_performance)
+            )
         await stack.enter_async_context(
             connection.subscribed(
                 subjects.ENROLMENT_REDEEM, agents.enrolment_handler(runtime), queue="gateway"

@@ -34,8 +34,8 @@ class Announcer:
             lambda: deque(maxlen=CONTEST_TAKEOVERS)
         )
 
-    async def connected(self, stream: AgentStream) -> None:
-        """Event and presence; on failure `stream.announced_revision` stays None, to try again."""
+    async def connected(self, stream: AgentStream) -> bool:
+        """Presence, then the event; whether `stream.announced` is true now. Else try again."""
         now = time.time_ns() // 1_000_000
         presence = bus_pb2.Presence(
             vps_id=stream.vps_id, edge_id=self._edge_id, connected=True, changed_at_unix_ms=now
@@ -57,12 +57,15 @@ class Announcer:
         subject = subjects.vps_connected(stream.vps_id)
         try:
             await self._bus.publish(subjects.agent_taken(stream.vps_id), taken)
-            await self._bus.store(subject, event, msg_id=f"{subject}.{self._edge_id}.{now}")
             stream.announced_revision = await self._bus.put(
                 subjects.Bucket.PRESENCE, stream.vps_id, presence
             )
+            await self._bus.store(subject, event, msg_id=f"{subject}.{self._edge_id}.{now}")
         except TransientError as error:
             log.warning("presence_not_told", vps_id=stream.vps_id, error=str(error))
+        else:
+            stream.announced = True
+        return stream.announced
 
     async def disconnected(self, stream: AgentStream, reason: str) -> None:
         now = time.time_ns() // 1_000_000

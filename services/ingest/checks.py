@@ -25,6 +25,7 @@ MAX_PARTS = 1_024  # cores, mounts, interfaces … of one host
 MAX_NAME_LENGTH = 512  # characters
 MAX_TEXT_LENGTH = 4_096  # characters of a label's value or a path
 MAX_LABELS = 20
+MAX_LABELS_BYTES = 1_024  # of a series, all names and values: they are part of an index
 MAX_DROPS = 8
 CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 METRIC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_:.]{0,199}")
@@ -36,14 +37,19 @@ LATEST_BOOT = 253_402_300_799  # seconds since the epoch; the last datetime know
 Batch = PerformanceSnapshotBatch | DockerInfoBatch | GenericMetricsBatch
 
 
-def check_batch(vps_id: str, batch: Batch) -> None:
-    """Raises: IntakeError."""
+def check_batch(vps_id: str, batch: Batch) -> int:
+    """The batch's size in bytes.
+
+    Raises:
+        IntakeError: it cannot be kept.
+    """
     _check_header(vps_id, batch.header)
     if not length(batch):
         raise IntakeError(Reason.MALFORMED, "the batch is empty")
     if length(batch) > MAX_BATCH_ITEMS:
         raise IntakeError(Reason.OVERSIZED, f"a batch has at most {MAX_BATCH_ITEMS} items")
-    if batch.ByteSize() > MAX_BATCH_BYTES:
+    size = batch.ByteSize()
+    if size > MAX_BATCH_BYTES:
         raise IntakeError(Reason.OVERSIZED, f"a batch has at most {MAX_BATCH_BYTES} bytes")
     if isinstance(batch, PerformanceSnapshotBatch):
         for snapshot in batch.snapshots:
@@ -54,6 +60,7 @@ def check_batch(vps_id: str, batch: Batch) -> None:
     else:
         for metric in batch.metrics:
             _check_metric(metric)
+    return size
 
 
 def _check_header(vps_id: str, header: BatchHeader) -> None:
@@ -157,6 +164,11 @@ def _check_metric(metric: GenericMetric) -> None:
     for name, value in metric.labels.items():
         _check_value(name)
         _check_value(value)
+    if (
+        sum(len(text.encode()) for pair in metric.labels.items() for text in pair)
+        > MAX_LABELS_BYTES
+    ):
+        raise IntakeError(Reason.OVERSIZED, f"labels have at most {MAX_LABELS_BYTES} bytes")
     _check_finite((metric.value,))
 
 

@@ -16,6 +16,7 @@ from flotilla.v1 import agent_pb2, bus_pb2
 from services.ingest.announcer import Announcer
 from services.ingest.directory import Directory, signed_by
 from services.ingest.errors import IntakeError, Reason
+from services.ingest.intake import Intake
 from services.ingest.settings import EdgeSettings
 from services.ingest.stream import MAX_MESSAGE_BYTES, AgentStream, Context
 from services.kit import bus, subjects
@@ -56,6 +57,7 @@ class Edge:
     def __init__(self, connection: bus.Bus, max_streams: int) -> None:
         self.id = secrets.token_hex(4)
         self.bus = connection
+        self.intake = Intake(connection, self.id)
         self.directory = Directory(self._agent_changed)
         self.streams: dict[str, AgentStream] = {}
         self._announcer = Announcer(connection, self.id)
@@ -177,6 +179,9 @@ class Edge:
             else:
                 with suppress(TransientError):
                     await self.bus.publish(subjects.agent_durable(batches.vps_id), batches)
+        for batch in notice.refused:
+            if (stream := self.streams.get(batch.vps_id)) is not None:
+                stream.told_refused(batch)
 
     async def closed(self, stream: AgentStream, reason: str) -> None:
         if not stream.vps_id or self.streams.get(stream.vps_id) is not stream:
@@ -191,12 +196,14 @@ class Edge:
             await self._announcer.beat(len(self.streams))
             self._announcer.forget_old_takeovers()
             now = time.monotonic()
+            announcing = self.bus.connected
             for stream in list(self.streams.values()):
                 stream.acknowledge(now)
                 if self.streams.get(stream.vps_id) is not stream:
                     continue  # it ended while others were announced
-                if stream.announced_revision is None and self.bus.connected:
-                    await self._announcer.connected(stream)
+                if announcing and not stream.announced:
+                    # One failure is enough to know: this edge's own beat must not wait for all.
+                    announcing = await self._announcer.connected(stream)
                 stream.beat(now)
             await asyncio.sleep(BEAT_INTERVAL)
 
@@ -279,6 +286,7 @@ async def run(settings: EdgeSettings, health: Health) -> None:
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(edge.directory.follow(connection), name="directory")
+            tasks.create_task(edge.intake.gathering.run(), name="gathering")
             await edge.directory.loaded.wait()
             server = grpc.aio.server(options=SERVER_OPTIONS)
             server.add_generic_rpc_handlers(_handlers(edge))

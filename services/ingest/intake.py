@@ -7,15 +7,17 @@ import structlog
 from prometheus_client import Counter
 
 from flotilla.v1.agent_pb2 import BatchAck
-from flotilla.v1.metrics_pb2 import BatchHeader
+from flotilla.v1.metrics_pb2 import BatchHeader, PerformanceSnapshotBatch
 from services.ingest import checks, clock
 from services.ingest.errors import IntakeError
+from services.ingest.gathering import Gathering
 from services.kit import subjects
 from services.kit.bus import Bus
 from services.kit.errors import TransientError
 
 log = structlog.get_logger(__name__)
 
+KINDS = ("performance", "docker", "generic")
 RETRY_AFTER_MS = 5_000
 
 BATCHES = Counter("flotilla_edge_batches_total", "Batches from agents", ["kind", "outcome"])
@@ -24,43 +26,71 @@ BYTES = Counter("flotilla_edge_batch_bytes_total", "Bytes of accepted batches", 
 CLOCK_CORRECTED = Counter("flotilla_edge_clock_corrected_total", "Batches with a wrong clock")
 
 
-async def take(bus: Bus, edge_id: str, vps_id: str, kind: str, batch: checks.Batch) -> BatchAck:
-    """Check a batch and store it; the acknowledgement to send.
+class Counts:
+    """A kind's counters; to look their labels up for each batch takes longer than to count."""
 
-    Raises:
-        IntakeError: it is malformed, too large, or another agent's.
-    """
-    try:
-        checks.check_batch(vps_id, batch)
-    except IntakeError:
-        BATCHES.labels(kind, "refused").inc()
-        raise
-    header = batch.header
-    received = time.time_ns() // 1_000_000
-    if clock.correct(batch, received):
-        CLOCK_CORRECTED.inc()
-        log.warning("clock_corrected", vps_id=vps_id, off_by_ms=received - header.sent_at_unix_ms)
-    ack = BatchAck(epoch=header.epoch, sequences=[header.sequence])
-    subject = getattr(subjects, kind)(vps_id)
-    try:
-        await bus.store(
-            subject,
+    def __init__(self, kind: str) -> None:
+        self.refused = BATCHES.labels(kind, "refused")
+        self.postponed = BATCHES.labels(kind, "postponed")
+        self.accepted = BATCHES.labels(kind, "accepted")
+        self.items = SNAPSHOTS.labels(kind)
+        self.bytes = BYTES.labels(kind)
+
+
+COUNTS = {kind: Counts(kind) for kind in KINDS}
+
+
+class Intake:
+    def __init__(self, connection: Bus, edge_id: str) -> None:
+        self.gathering = Gathering(connection, edge_id)
+        self._bus = connection
+        self._edge_id = edge_id
+
+    async def take(self, vps_id: str, kind: str, batch: checks.Batch) -> BatchAck:
+        """Check a batch and store it; the acknowledgement to send.
+
+        Raises:
+            IntakeError: it is malformed, too large, or another agent's.
+        """
+        counts = COUNTS[kind]
+        try:
+            size = checks.check_batch(vps_id, batch)
+        except IntakeError:
+            counts.refused.inc()
+            raise
+        header = batch.header
+        received = time.time_ns() // 1_000_000
+        if clock.correct(batch, received):
+            CLOCK_CORRECTED.inc()
+            off_by = received - header.sent_at_unix_ms
+            log.warning("clock_corrected", vps_id=vps_id, off_by_ms=off_by)
+        ack = BatchAck(epoch=header.epoch, sequences=[header.sequence])
+        try:
+            await self._store(vps_id, kind, batch)
+        except TransientError as error:
+            counts.postponed.inc()
+            log.warning("batch_postponed", vps_id=vps_id, error=str(error))
+            ack.outcome = BatchAck.OUTCOME_RETRY
+            # Spread out, so that a fleet does not come back as one.
+            ack.retry_after_ms = random.randint(RETRY_AFTER_MS // 2, RETRY_AFTER_MS * 3 // 2)  # noqa: S311
+            return ack
+        counts.accepted.inc()
+        counts.items.inc(checks.length(batch))
+        counts.bytes.inc(size)
+        ack.outcome = BatchAck.OUTCOME_ACCEPTED
+        return ack
+
+    async def _store(self, vps_id: str, kind: str, batch: checks.Batch) -> None:
+        if isinstance(batch, PerformanceSnapshotBatch):
+            await self.gathering.store(batch)
+            return
+        header = batch.header
+        await self._bus.store(
+            subjects.docker(vps_id) if kind == "docker" else subjects.generic(vps_id),
             batch,
             msg_id=f"{vps_id}.{header.epoch}.{header.sequence}",
-            edge_id=edge_id,
+            edge_id=self._edge_id,
         )
-    except TransientError as error:
-        BATCHES.labels(kind, "postponed").inc()
-        log.warning("batch_postponed", vps_id=vps_id, error=str(error))
-        ack.outcome = BatchAck.OUTCOME_RETRY
-        # Spread out, so that a fleet does not come back as one.
-        ack.retry_after_ms = random.randint(RETRY_AFTER_MS // 2, RETRY_AFTER_MS * 3 // 2)  # noqa: S311
-        return ack
-    BATCHES.labels(kind, "accepted").inc()
-    SNAPSHOTS.labels(kind).inc(checks.length(batch))
-    BYTES.labels(kind).inc(batch.ByteSize())
-    ack.outcome = BatchAck.OUTCOME_ACCEPTED
-    return ack
 
 
 def refusal(header: BatchHeader, error: IntakeError) -> BatchAck:

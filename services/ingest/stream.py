@@ -10,6 +10,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
+from prometheus_client import Counter
 
 from flotilla.v1.agent_pb2 import (
     AgentChallenge,
@@ -21,7 +22,7 @@ from flotilla.v1.agent_pb2 import (
     MessageToServer,
     ServerHandshakeAck,
 )
-from flotilla.v1.bus_pb2 import AgentRecord, BatchesDurable, StreamTaken
+from flotilla.v1.bus_pb2 import AgentRecord, BatchesDurable, BatchRefused, StreamTaken
 from services.ingest import checks, intake
 from services.ingest.directory import signed_by
 from services.ingest.errors import IntakeError, Reason
@@ -42,7 +43,8 @@ ACCEPTED_AT_ONCE = 3  # batches
 ACK_PATIENCE = 12.0  # seconds
 DURABLE_LIMIT = 10_000  # sequences waiting to be told; agents send again what is never told
 STREAM_CONTEXT = b"flotilla-stream-v1\0"
-BATCHES = ("performance", "docker", "generic")
+
+UNTOLD = Counter("flotilla_edge_durable_untold_total", "Durable batches nobody was told of")
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -50,8 +52,8 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class Host(Protocol):
     """What a stream needs of the edge that holds it."""
 
-    id: str
     bus: bus.Bus
+    intake: intake.Intake
 
     def admitted(self) -> AbstractAsyncContextManager[None]: ...
 
@@ -70,6 +72,7 @@ class AgentStream:
         self.peer = peer
         self.handshake = AgentHandshake()
         self.record = AgentRecord()  # as it was when the agent authenticated
+        self.announced = False
         self.announced_revision: int | None = None  # of the presence key
         self.heard_at = time.monotonic()
         self._host = host
@@ -128,7 +131,18 @@ class AgentStream:
 
     def told_durable(self, batches: BatchesDurable) -> None:
         owed = self._owe(batches.epoch).durable_sequences
-        owed.extend(batches.sequences[: max(DURABLE_LIMIT - len(owed), 0)])
+        fitting = max(DURABLE_LIMIT - len(owed), 0)
+        owed.extend(batches.sequences[:fitting])
+        UNTOLD.inc(max(len(batches.sequences) - fitting, 0))
+
+    def told_refused(self, batch: BatchRefused) -> None:
+        ack = BatchAck(
+            epoch=batch.epoch,
+            sequences=[batch.sequence],
+            outcome=BatchAck.OUTCOME_REFUSED,
+            reason=batch.reason,
+        )
+        self.send(MessageToAgent(batch_ack=ack))
 
     def acknowledge(self, now: float) -> None:
         """Send what has been owed for a while."""
@@ -199,7 +213,7 @@ class AgentStream:
         while (message := await self._read()) is not None:
             self.heard_at = time.monotonic()
             kind = message.WhichOneof("payload")
-            if kind in BATCHES:
+            if kind in intake.KINDS:
                 await self._take(kind, getattr(message, kind))
             elif kind == "heartbeat":
                 self._answer(message.heartbeat)
@@ -212,10 +226,9 @@ class AgentStream:
 
     async def _take(self, kind: str, batch: checks.Batch) -> None:
         try:
-            ack = await intake.take(self._host.bus, self._host.id, self.vps_id, kind, batch)
+            ack = await self._host.intake.take(self.vps_id, kind, batch)
         except IntakeError as error:
-            # Told, so that the agent drops this batch instead of coming back with it.
-            await self._write(MessageToAgent(batch_ack=intake.refusal(batch.header, error)))
+            await self._refuse(batch, error)
             raise
         if ack.outcome != BatchAck.OUTCOME_ACCEPTED:
             await self._write(MessageToAgent(batch_ack=ack))
@@ -247,12 +260,24 @@ class AgentStream:
         raw: bytes | object = await self._context.read()
         if not isinstance(raw, bytes):  # grpc.aio.EOF
             return None
-        if len(raw) > MAX_MESSAGE_BYTES:
-            raise IntakeError(Reason.OVERSIZED, f"a message has at most {MAX_MESSAGE_BYTES} bytes")
         try:
-            return MessageToServer.FromString(raw)
+            message = MessageToServer.FromString(raw)
         except DecodeError:
-            raise IntakeError(Reason.MALFORMED, "not a MessageToServer") from None
+            message = MessageToServer()
+        if len(raw) > MAX_MESSAGE_BYTES:
+            error = IntakeError(
+                Reason.OVERSIZED, f"a message has {MAX_MESSAGE_BYTES} bytes at most"
+            )
+            if (kind := message.WhichOneof("payload")) in intake.KINDS:
+                await self._refuse(getattr(message, kind), error)
+            raise error
+        if not message.HasField("payload"):
+            raise IntakeError(Reason.MALFORMED, "not a MessageToServer")
+        return message
+
+    async def _refuse(self, batch: checks.Batch, error: IntakeError) -> None:
+        """Say so, that the agent drops this batch instead of coming back with it."""
+        await self._write(MessageToAgent(batch_ack=intake.refusal(batch.header, error)))
 
     async def _on_bus(self, message: Msg) -> None:
         try:

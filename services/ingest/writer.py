@@ -11,20 +11,20 @@ import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter
 
-from flotilla.v1.bus_pb2 import BatchesDurable, DurableNotice
+from flotilla.v1.bus_pb2 import BatchesDurable, BatchRefused, DurableNotice
 from flotilla.v1.docker_pb2 import DockerInfoBatch
 from flotilla.v1.metrics_pb2 import BatchHeader, GenericMetricsBatch, PerformanceSnapshotBatch
 from services.ingest import rows
 from services.ingest.settings import WriterSettings
 from services.ingest.store import containers, gaps, performance, rollup, series
-from services.kit import bus, database, subjects
+from services.kit import bundles, bus, database, subjects
 from services.kit.consumer import Consumer
 from services.kit.errors import PoisonError, TransientError
 from services.kit.health import Health
 
 log = structlog.get_logger(__name__)
 
-BATCH = 500  # messages a transaction
+BATCH = 200  # messages a transaction, of which bundles hold up to 64 batches
 
 ROWS = Counter("flotilla_writer_rows_total", "Rows by what became of them", ["kind", "outcome"])
 
@@ -44,33 +44,39 @@ class Load:
 
     def add(self, message: Msg) -> None:
         """Raises: PoisonError."""
-        vps_id = subjects.vps_of(message.subject)
-        try:
-            vps = UUID(vps_id)
-        except ValueError as error:
-            raise PoisonError(f"{vps_id} is not a server's id") from error
-        header = self._add(message, vps)
-        self.given_up.extend(gaps.Gap(vps, header.epoch, report) for report in header.drops)
         # Absent from what was replayed: nobody waits to be told.
         edge_id = (message.headers or {}).get(bus.EDGE_HEADER)
-        if edge_id is not None:
-            self.durable[edge_id][vps_id, header.epoch].append(header.sequence)
+        for vps, header in self._add(message):
+            self.given_up.extend(gaps.Gap(vps, header.epoch, report) for report in header.drops)
+            if edge_id is not None:
+                self.durable[edge_id][str(vps), header.epoch].append(header.sequence)
 
-    def _add(self, message: Msg, vps: UUID) -> BatchHeader:
-        subject, vps_id = message.subject, str(vps)
+    def _add(self, message: Msg) -> list[tuple[UUID, BatchHeader]]:
+        subject = message.subject
+        if subjects.is_bundle(subject):
+            return [
+                self._add_performance(_uuid(vps_id), batch)
+                for vps_id, batch in bundles.performance(message)
+            ]
+        vps = _uuid(subjects.vps_of(subject))
+        vps_id = str(vps)
         if subject == subjects.performance(vps_id):
-            snapshots = bus.decode(message.data, PerformanceSnapshotBatch)
-            self.performance.extend(rows.performance_rows(vps, snapshots))
-            return snapshots.header
+            return [self._add_performance(vps, bus.decode(message.data, PerformanceSnapshotBatch))]
         if subject == subjects.docker(vps_id):
             listings = bus.decode(message.data, DockerInfoBatch)
             self.listings.extend(containers.Listing(vps, s) for s in listings.snapshots)
-            return listings.header
+            return [(vps, listings.header)]
         if subject == subjects.generic(vps_id):
             points = bus.decode(message.data, GenericMetricsBatch)
             self.points.extend(_points(vps, points))
-            return points.header
+            return [(vps, points.header)]
         raise PoisonError(f"nothing is known to do with {subject}")
+
+    def _add_performance(
+        self, vps: UUID, batch: PerformanceSnapshotBatch
+    ) -> tuple[UUID, BatchHeader]:
+        self.performance.extend(rows.performance_rows(vps, batch))
+        return vps, batch.header
 
 
 class Writer:
@@ -110,19 +116,43 @@ class Writer:
                 await gaps.upsert_gaps(connection, load.given_up)
         await self._tell_edges(load)
 
+    async def set_aside(self, message: Msg, error: Exception) -> None:
+        """Tell the edge of a dead letter, so that its agent does not send it again for ever."""
+        load = Load()
+        try:
+            load.add(message)
+        except PoisonError:
+            return  # it names no batch, so no agent waits
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:500]
+        for edge_id, batches in load.durable.items():
+            refused = [
+                BatchRefused(vps_id=vps_id, epoch=epoch, sequence=sequence, reason=reason)
+                for (vps_id, epoch), sequences in batches.items()
+                for sequence in sequences
+            ]
+            await self._tell(edge_id, DurableNotice(refused=refused))
+
     async def _tell_edges(self, load: Load) -> None:
         for edge_id, batches in load.durable.items():
-            notice = DurableNotice(
-                batches=[
-                    BatchesDurable(vps_id=vps_id, epoch=epoch, sequences=sequences)
-                    for (vps_id, epoch), sequences in batches.items()
-                ]
-            )
-            try:
-                await self._bus.publish(subjects.edge_durable(edge_id), notice)
-            except TransientError as error:
-                # The rows stand; the agents send the batches again, which tells again.
-                log.warning("durable_not_told", edge=edge_id, error=str(error))
+            durable = [
+                BatchesDurable(vps_id=vps_id, epoch=epoch, sequences=sequences)
+                for (vps_id, epoch), sequences in batches.items()
+            ]
+            await self._tell(edge_id, DurableNotice(batches=durable))
+
+    async def _tell(self, edge_id: str, notice: DurableNotice) -> None:
+        try:
+            await self._bus.publish(subjects.edge_durable(edge_id), notice)
+        except TransientError as error:
+            # The rows stand; the agents send the batches again, which tells again.
+            log.warning("durable_not_told", edge=edge_id, error=str(error))
+
+
+def _uuid(vps_id: str) -> UUID:
+    try:
+        return UUID(vps_id)
+    except ValueError as error:
+        raise PoisonError(f"{vps_id} is not a server's id") from error
 
 
 def _count(kind: str, rows_given: int, rows_new: int) -> None:
@@ -160,4 +190,5 @@ async def run(settings: WriterSettings, health: Health) -> None:
             subjects.Durable.INGEST_WRITE_TELEMETRY,
             writer.write,
             batch=BATCH,
+            set_aside=writer.set_aside,
         ).run()

@@ -17,7 +17,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError, FetchTimeoutError, NoStreamResponseError
 from prometheus_client import Counter, Histogram
 
-from services.kit import cancellation, subjects
+from services.kit import bundles, cancellation, subjects
 from services.kit.bus import MSG_ID_HEADER, Bus
 from services.kit.errors import PoisonError, TransientError
 
@@ -36,6 +36,7 @@ STALLS = Counter("flotilla_consumer_stalls_total", "Times it was bound anew", ["
 HANDLING = Histogram("flotilla_consumer_handle_seconds", "One batch", ["durable"])
 
 Handle = Callable[[Sequence[Msg]], Awaitable[None]]
+Told = Callable[[Msg, Exception], Awaitable[None]]
 
 
 class Consumer:
@@ -43,7 +44,8 @@ class Consumer:
 
     `handle` raises TransientError when the batch may succeed later. Anything
     else means a message in it is poison: the batch is then handled one by one,
-    and what still fails alone is set aside.
+    a bundle by what it holds, and what still fails alone is set aside. `set_aside`
+    is told of it.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Consumer:
         handle: Handle,
         *,
         batch: int,
+        set_aside: Told | None = None,
     ) -> None:
         self._bus = bus
         self._stream = stream
         self._durable = durable
         self._handle = handle
         self._batch = batch
+        self._told = set_aside
         self._delay = 0.0
 
     async def run(self) -> None:
@@ -148,7 +152,7 @@ class Consumer:
                 for message in messages:
                     await self._process([message])
             else:
-                await self._set_aside(messages[0], error)
+                await self._sift(messages[0], error)
         else:
             self._delay = 0.0
             await self._answer(messages, Msg.ack)
@@ -181,9 +185,41 @@ class Consumer:
             # They come again after ack_wait, and change nothing then.
             log.warning("answer_failed", durable=self._durable, error=str(error))
 
-    async def _set_aside(self, message: Msg, error: Exception) -> None:
+    async def _sift(self, message: Msg, error: Exception) -> None:
+        """Set aside what is poison in a message that failed alone, and let the rest take effect."""
+        try:
+            letters = await self._letters(message, error)
+            for number, (part, reason) in enumerate(letters):
+                await self._set_aside(part, reason, number)
+        except TransientError as failure:
+            await self._postpone([message], failure)
+            return
+        await self._answer([message], Msg.term)
+        MESSAGES.labels(self._durable, "dead").inc()
+
+    async def _letters(self, message: Msg, error: Exception) -> list[tuple[Msg, Exception]]:
+        """What of a message is poison, and why. Raises: TransientError."""
+        try:
+            parts = bundles.unbundled(message)
+        except PoisonError:
+            parts = [message]
+        if len(parts) == 1:
+            return [(message, error)]
+        letters: list[tuple[Msg, Exception]] = []
+        for part in parts:
+            try:
+                await self._attempt([part])
+            except TransientError:
+                raise
+            except Exception as reason:  # noqa: BLE001  each part is a loop's top of its own
+                letters.append((part, reason))
+        return letters
+
+    async def _set_aside(self, message: Msg, error: Exception, number: int) -> None:
+        """Raises: TransientError."""
+        sequence = message.metadata.sequence.stream
         headers = dict(message.headers or {})
-        headers[MSG_ID_HEADER] = f"{self._durable}.{message.metadata.sequence.stream}"
+        headers[MSG_ID_HEADER] = f"{self._durable}.{sequence}.{number}"
         headers[REASON_HEADER] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
         headers[ORIGIN_HEADER] = message.subject
         try:
@@ -191,15 +227,14 @@ class Consumer:
                 subjects.deadletter(self._stream, self._durable), message.data, headers=headers
             )
         except (NatsError, APIError, NoStreamResponseError, TimeoutError) as failure:
-            await self._postpone([message], TransientError(f"no dead letter: {failure}"))
-            return
-        await self._answer([message], Msg.term)
-        MESSAGES.labels(self._durable, "dead").inc()
+            raise TransientError(f"no dead letter: {failure}") from failure
         log.error(
             "set_aside",
             durable=self._durable,
             subject=message.subject,
-            sequence=message.metadata.sequence.stream,
+            sequence=sequence,
             reason=headers[REASON_HEADER],
             exc_info=not isinstance(error, PoisonError),
         )
+        if self._told is not None:
+            await self._told(message, error)

@@ -7,7 +7,7 @@ import structlog
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from services.kit import cancellation
-from services.kit.errors import TransientError
+from services.kit.errors import PoisonError, TransientError
 from services.kit.health import Health
 from services.kit.settings import DatabaseSettings
 
@@ -74,12 +74,15 @@ async def transaction(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection]:
     Raises:
         TransientError: the database is away, overloaded, took too long, or its schema is
             older than this code.
+        PoisonError: something is too large for it, now and ever.
     """
     try:
         async with AsyncExitStack() as stack:
             with cancellation.heeded():
                 connection = await stack.enter_async_context(pool.connection())
             yield connection
+    except psycopg.errors.ProgramLimitExceeded as error:  # an OperationalError like what passes
+        raise PoisonError(f"database: {error}") from error
     except (
         PoolTimeout,
         psycopg.OperationalError,

@@ -43,6 +43,8 @@ class User(StrEnum):
 
 TELEMETRY_ALL = f"{PREFIX}.telemetry.>"
 TELEMETRY_PERFORMANCE_ALL = f"{PREFIX}.telemetry.*.performance"
+BUNDLES = f"{PREFIX}.telemetry.edge."
+TELEMETRY_BUNDLES_ALL = f"{BUNDLES}*.performance"
 VPS_EVENTS_ALL = f"{PREFIX}.event.vps.>"
 AUDIT_ALL = f"{PREFIX}.event.audit.>"
 EVENTS_ALL = f"{PREFIX}.event.>"
@@ -66,6 +68,10 @@ def docker(vps_id: str) -> str:
 
 def generic(vps_id: str) -> str:
     return f"{PREFIX}.telemetry.{vps_id}.generic"
+
+
+def bundle(edge_id: str) -> str:
+    return f"{BUNDLES}{edge_id}.performance"
 
 
 def vps_enrolled(vps_id: str) -> str:
@@ -132,6 +138,10 @@ def deadletter(stream: str, durable: str) -> str:
 
 def service_status(service: str) -> str:
     return f"{PREFIX}.service.{service}.status"
+
+
+def is_bundle(subject: str) -> bool:
+    return subject.startswith(BUNDLES)
 
 
 def key(bucket: Bucket, name: str) -> str:

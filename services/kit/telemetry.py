@@ -126,8 +126,9 @@ def traced(name: str) -> AbstractContextManager[object]:
 def trace_headers() -> dict[str, str]:
     """`traceparent` of the current span, or of a trace that nobody records."""
     headers: dict[str, str] = {}
-    propagate.inject(headers)
-    if not headers:
+    if trace.get_current_span().get_span_context().is_valid:
+        propagate.inject(headers)
+    else:
         identity = os.urandom(24).hex()
         headers["traceparent"] = f"00-{identity[:32]}-{identity[32:]}-00"
     return headers

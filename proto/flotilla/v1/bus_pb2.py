@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from flotilla.v1 import agent_pb2 as flotilla_dot_v1_dot_agent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66lotilla/v1/bus.proto\x12\x0b\x66lotilla.v1\x1a\x17\x66lotilla/v1/agent.proto\"=\n\rDurableNotice\x12,\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x1b.flotilla.v1.BatchesDurable\"B\n\x0e\x42\x61tchesDurable\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x03(\x04\x12\x0e\n\x06vps_id\x18\x03 \x01(\t\"M\n\x0bStreamTaken\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\"l\n\x0b\x41gentRecord\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12(\n\x06\x63onfig\x18\x04 \x01(\x0b\x32\x18.flotilla.v1.AgentConfig\"Z\n\x08Presence\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x1a\n\x12\x63hanged_at_unix_ms\x18\x04 \x01(\x03\"E\n\x08\x45\x64geBeat\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x17\n\x0f\x62\x65\x61t_at_unix_ms\x18\x02 \x01(\x03\x12\x0f\n\x07streams\x18\x03 \x01(\r\"P\n\x12RedeemTokenRequest\x12,\n\tenrolment\x18\x01 \x01(\x0b\x32\x19.flotilla.v1.EnrolRequest\x12\x0c\n\x04peer\x18\x02 \x01(\t\"\xce\x01\n\x13RedeemTokenResponse\x12\x39\n\x07outcome\x18\x01 \x01(\x0e\x32(.flotilla.v1.RedeemTokenResponse.Outcome\x12-\n\tenrolment\x18\x02 \x01(\x0b\x32\x1a.flotilla.v1.EnrolResponse\"M\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_REDEEMED\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\"\xb6\x01\n\rServiceStatus\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x1a\n\x12started_at_unix_ms\x18\x03 \x01(\x03\x12\x30\n\x06\x63hecks\x18\x04 \x03(\x0b\x32 .flotilla.v1.ServiceStatus.Check\x1a\x34\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66lotilla/v1/bus.proto\x12\x0b\x66lotilla.v1\x1a\x17\x66lotilla/v1/agent.proto\"i\n\rDurableNotice\x12,\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x1b.flotilla.v1.BatchesDurable\x12*\n\x07refused\x18\x02 \x03(\x0b\x32\x19.flotilla.v1.BatchRefused\"O\n\x0c\x42\x61tchRefused\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"B\n\x0e\x42\x61tchesDurable\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x11\n\tsequences\x18\x02 \x03(\x04\x12\x0e\n\x06vps_id\x18\x03 \x01(\t\"M\n\x0bStreamTaken\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\"l\n\x0b\x41gentRecord\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12(\n\x06\x63onfig\x18\x04 \x01(\x0b\x32\x18.flotilla.v1.AgentConfig\"Z\n\x08Presence\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x64ge_id\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x1a\n\x12\x63hanged_at_unix_ms\x18\x04 \x01(\x03\"E\n\x08\x45\x64geBeat\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x17\n\x0f\x62\x65\x61t_at_unix_ms\x18\x02 \x01(\x03\x12\x0f\n\x07streams\x18\x03 \x01(\r\"P\n\x12RedeemTokenRequest\x12,\n\tenrolment\x18\x01 \x01(\x0b\x32\x19.flotilla.v1.EnrolRequest\x12\x0c\n\x04peer\x18\x02 \x01(\t\"\xce\x01\n\x13RedeemTokenResponse\x12\x39\n\x07outcome\x18\x01 \x01(\x0e\x32(.flotilla.v1.RedeemTokenResponse.Outcome\x12-\n\tenrolment\x18\x02 \x01(\x0b\x32\x1a.flotilla.v1.EnrolResponse\"M\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_REDEEMED\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\"\xb6\x01\n\rServiceStatus\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x1a\n\x12started_at_unix_ms\x18\x03 \x01(\x03\x12\x30\n\x06\x63hecks\x18\x04 \x03(\x0b\x32 .flotilla.v1.ServiceStatus.Check\x1a\x34\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,25 +33,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flotilla.v1.bus_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DURABLENOTICE']._serialized_start=63
-  _globals['_DURABLENOTICE']._serialized_end=124
-  _globals['_BATCHESDURABLE']._serialized_start=126
-  _globals['_BATCHESDURABLE']._serialized_end=192
-  _globals['_STREAMTAKEN']._serialized_start=194
-  _globals['_STREAMTAKEN']._serialized_end=271
-  _globals['_AGENTRECORD']._serialized_start=273
-  _globals['_AGENTRECORD']._serialized_end=381
-  _globals['_PRESENCE']._serialized_start=383
-  _globals['_PRESENCE']._serialized_end=473
-  _globals['_EDGEBEAT']._serialized_start=475
-  _globals['_EDGEBEAT']._serialized_end=544
-  _globals['_REDEEMTOKENREQUEST']._serialized_start=546
-  _globals['_REDEEMTOKENREQUEST']._serialized_end=626
-  _globals['_REDEEMTOKENRESPONSE']._serialized_start=629
-  _globals['_REDEEMTOKENRESPONSE']._serialized_end=835
-  _globals['_REDEEMTOKENRESPONSE_OUTCOME']._serialized_start=758
-  _globals['_REDEEMTOKENRESPONSE_OUTCOME']._serialized_end=835
-  _globals['_SERVICESTATUS']._serialized_start=838
-  _globals['_SERVICESTATUS']._serialized_end=1020
-  _globals['_SERVICESTATUS_CHECK']._serialized_start=968
-  _globals['_SERVICESTATUS_CHECK']._serialized_end=1020
+  _globals['_DURABLENOTICE']._serialized_end=168
+  _globals['_BATCHREFUSED']._serialized_start=170
+  _globals['_BATCHREFUSED']._serialized_end=249
+  _globals['_BATCHESDURABLE']._serialized_start=251
+  _globals['_BATCHESDURABLE']._serialized_end=317
+  _globals['_STREAMTAKEN']._serialized_start=319
+  _globals['_STREAMTAKEN']._serialized_end=396
+  _globals['_AGENTRECORD']._serialized_start=398
+  _globals['_AGENTRECORD']._serialized_end=506
+  _globals['_PRESENCE']._serialized_start=508
+  _globals['_PRESENCE']._serialized_end=598
+  _globals['_EDGEBEAT']._serialized_start=600
+  _globals['_EDGEBEAT']._serialized_end=669
+  _globals['_REDEEMTOKENREQUEST']._serialized_start=671
+  _globals['_REDEEMTOKENREQUEST']._serialized_end=751
+  _globals['_REDEEMTOKENRESPONSE']._serialized_start=754
+  _globals['_REDEEMTOKENRESPONSE']._serialized_end=960
+  _globals['_REDEEMTOKENRESPONSE_OUTCOME']._serialized_start=883
+  _globals['_REDEEMTOKENRESPONSE_OUTCOME']._serialized_end=960
+  _globals['_SERVICESTATUS']._serialized_start=963
+  _globals['_SERVICESTATUS']._serialized_end=1145
+  _globals['_SERVICESTATUS_CHECK']._serialized_start=1093
+  _globals['_SERVICESTATUS_CHECK']._serialized_end=1145
 # @@protoc_insertion_point(module_scope)

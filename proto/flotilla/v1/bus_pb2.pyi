@@ -27,20 +27,54 @@ class DurableNotice(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCHES_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchesDurable]: ...
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchRefused]:
+        """Set aside as dead letters: they will not become durable, and need not come again."""
+
     def __init__(
         self,
         *,
         batches: _abc.Iterable[Global___BatchesDurable] | None = ...,
+        refused: _abc.Iterable[Global___BatchRefused] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DurableNotice: _TypeAlias = DurableNotice  # noqa: Y015
+
+@_typing.final
+class BatchRefused(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VPS_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    vps_id: _builtins.str
+    epoch: _builtins.str
+    sequence: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        vps_id: _builtins.str = ...,
+        epoch: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "reason", b"reason", "sequence", b"sequence", "vps_id", b"vps_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchRefused: _TypeAlias = BatchRefused  # noqa: Y015
 
 @_typing.final
 class BatchesDurable(_message.Message):

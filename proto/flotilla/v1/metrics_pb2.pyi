@@ -172,6 +172,30 @@ class PerformanceSnapshotBatch(_message.Message):
 Global___PerformanceSnapshotBatch: _TypeAlias = PerformanceSnapshotBatch  # noqa: Y015
 
 @_typing.final
+class PerformanceBundle(_message.Message):
+    """telemetry.edge.<edge>.performance: what gathered in an edge while the stream took what came
+    before. The edge has compared each header's vps_id with the agent's channel.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___PerformanceSnapshotBatch]: ...
+    def __init__(
+        self,
+        *,
+        batches: _abc.Iterable[Global___PerformanceSnapshotBatch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformanceBundle: _TypeAlias = PerformanceBundle  # noqa: Y015
+
+@_typing.final
 class PerformanceSnapshot(_message.Message):
     """One look at a host. A field is absent when its collector is off, or the host
     has no such thing, or (rates) there is no earlier reading to compare with.
