@@ -10,6 +10,7 @@ from services.gateway import (
     commands,
     console,
     container_logs,
+    disks,
     document,
     gaps,
     history,
@@ -25,6 +26,7 @@ from services.gateway.downloads import DownloadController
 from services.gateway.files import FileController
 from services.gateway.guard import Authentication, check_route
 from services.gateway.runtime import Runtime
+from services.gateway.series import SeriesController
 from services.gateway.servers import ServerController
 from services.gateway.sessions import SessionController
 from services.gateway.shell_sessions import ShellSessionController
@@ -50,6 +52,8 @@ def create_app(runtime: Runtime | None) -> Litestar:
             ServerController,
             sockets.TicketController,
             history.historical,
+            disks.historical,
+            SeriesController,
             gaps.gaps,
             TrafficController,
             CommandController,

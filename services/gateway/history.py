@@ -138,13 +138,13 @@ def window(start: datetime | None, end: datetime | None) -> tuple[datetime, date
     return since, until
 
 
-def choose(
-    asked: Literal["auto"] | Granularity, since: datetime, until: datetime, states: States
+def finest_for(
+    asked: Literal["auto"] | Granularity, since: datetime, until: datetime
 ) -> Granularity:
-    """The granularity to answer with.
+    """The finest granularity that may be asked for of the window.
 
     Raises:
-        RequestError: what was asked for is too fine for the window, or no longer kept of it.
+        RequestError: what was asked for is finer, or the window too long for any.
     """
     best = finest(until - since)
     if best is None:
@@ -154,6 +154,18 @@ def choose(
             f"`{asked}` would give more than {MAX_POINTS} points: ask for `{best}` or coarser,"
             " or for a shorter window."
         )
+    return best
+
+
+def choose(
+    asked: Literal["auto"] | Granularity, since: datetime, until: datetime, states: States
+) -> Granularity:
+    """The granularity to answer with.
+
+    Raises:
+        RequestError: what was asked for is too fine for the window, or no longer kept of it.
+    """
+    best = finest_for(asked, since, until)
     kept = next(
         (
             name

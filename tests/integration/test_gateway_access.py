@@ -111,12 +111,15 @@ class Own:
     cid: str = "0" * 64
     action: str = "start"
     image_id: str = "0" * 64
+    series_id: str = "0"
 
 
 async def added(world: World, owner: httpx.AsyncClient) -> Own:
-    own = Own(
-        (await owner.post("/vps", json={"name": "own"})).json()["id"], str(uuid4()), uuid4().hex
+    vps_id = (await owner.post("/vps", json={"name": "own"})).json()["id"]
+    ((series_id,),) = await world.sql(
+        "INSERT INTO generic_series (vps_id, name) VALUES (%(id)s, 'own') RETURNING id", id=vps_id
     )
+    own = Own(vps_id, str(uuid4()), uuid4().hex, series_id=str(series_id))
     await world.sql(
         "INSERT INTO commands (id, vps_id, username, script, timeout_seconds, lost_at)"
         " VALUES (%(id)s, %(vps_id)s, 'somebody', 'true', 60, now() + interval '1 hour')",

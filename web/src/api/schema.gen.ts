@@ -163,6 +163,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/vps/{vps_id}/disks/historical": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Use of each mount over a window, as long as samples are kept */
+        get: operations["diskHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/series/{series_id}/historical": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A series over a window */
+        get: operations["seriesHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Series of the owner's own, each with its newest point */
+        get: operations["listSeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/vps/{vps_id}/gaps": {
         parameters: {
             query?: never;
@@ -1062,6 +1113,13 @@ export interface components {
             total: number;
             used: number;
         };
+        /** DiskHistory */
+        DiskHistory: {
+            /** @enum {string} */
+            granularity: "1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d";
+            time: string[];
+            mounts: components["schemas"]["MountHistory"][];
+        };
         /** DownloadTicket */
         DownloadTicket: {
             ticket: string;
@@ -1355,6 +1413,12 @@ export interface components {
             destination: string;
             read_only: boolean;
         };
+        /** MountHistory */
+        MountHistory: {
+            mount_point: string;
+            used: (number | null)[];
+            total: (number | null)[];
+        };
         /** Network */
         Network: {
             name: string;
@@ -1460,6 +1524,32 @@ export interface components {
             temperature: number | null;
             clock_corrected: boolean;
             detail?: components["schemas"]["Detail"];
+        };
+        /** Series */
+        Series: {
+            id: number;
+            name: string;
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Of its newest point */
+            last_time: string | null;
+            last_value: number | null;
+        };
+        /** SeriesHistory */
+        SeriesHistory: {
+            /** @enum {string} */
+            granularity: "1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d";
+            time: string[];
+            /** @description Averages */
+            value: number[];
+            min: number[];
+            max: number[];
+        };
+        /** SeriesPage */
+        SeriesPage: {
+            items: components["schemas"]["Series"][];
+            total: number;
         };
         /** ShellSession */
         ShellSession: {
@@ -2083,6 +2173,114 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    diskHistory: {
+        parameters: {
+            query?: {
+                /** @description Default: an hour before `end` */
+                start?: string | null;
+                /** @description Default: now */
+                end?: string | null;
+                /** @description Width of a point; `auto` for the finest that gives at most 1,000 points */
+                granularity?: "auto" | ("1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d");
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiskHistory"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    seriesHistory: {
+        parameters: {
+            query?: {
+                /** @description Default: an hour before `end` */
+                start?: string | null;
+                /** @description Default: now */
+                end?: string | null;
+                /** @description Width of a point; `auto` for the finest that gives at most 1,000 points */
+                granularity?: "auto" | ("1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d");
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+                series_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeriesHistory"];
+                };
+            };
+            /** @description A problem: what happened, why, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSeries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeriesPage"];
                 };
             };
             /** @description A problem: what happened, why, and the request's id */
