@@ -5,6 +5,7 @@ import {
   formatByteRates,
   formatBytes,
   formatCountdown,
+  formatNumber,
   formatShare,
   levelOf,
 } from "@/lib/format";
@@ -68,5 +69,18 @@ describe("durations", () => {
 
   test("that run down keep two digits of seconds", () => {
     expect([600, 59.2, 0, -3].map(formatCountdown)).toEqual(["10:00", "1:00", "0:00", "0:00"]);
+  });
+});
+
+describe("numbers of whatever unit", () => {
+  test("have four digits, however large or small they are", () => {
+    const told = [0, -0.5, 1.23456, 9_876.5, 123_456, 1_796_000_000].map((value) =>
+      formatNumber(value, "en"),
+    );
+    expect(told).toEqual(["0", "-0.5", "1.235", "9,877", "123.5K", "1.796B"]);
+    expect([0.00004, -1.7e308].map((value) => formatNumber(value, "en"))).toEqual([
+      "4e-5",
+      "-1.7e+308",
+    ]);
   });
 });

@@ -71,6 +71,21 @@ function inUnit(amount: number, scale: number): string {
   return value.toFixed(Math.abs(value) < 99.95 ? 1 : 0);
 }
 
+const PLAIN = 10_000; // written out below
+const [SMALL, LARGE] = [1e-4, 1e15] as const; // between them, without an exponent
+
+// A number of whatever unit, in four digits.
+export function formatNumber(value: number, language: string): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < SMALL || size >= LARGE)) {
+    return Number(value.toPrecision(3)).toExponential();
+  }
+  return new Intl.NumberFormat(language, {
+    notation: size < PLAIN ? "standard" : "compact",
+    maximumSignificantDigits: 4,
+  }).format(value);
+}
+
 // Network rates in bits, several in one unit.
 export function formatBitRates(...bytesPerSecond: number[]): { values: string[]; unit: string } {
   const bits = bytesPerSecond.map((rate) => rate * 8);

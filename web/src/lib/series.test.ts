@@ -3,8 +3,12 @@ import {
   type Columns,
   granularitySeconds,
   joinColumns,
+  joinLines,
+  lastValue,
   longestStep,
   since,
+  usualStep,
+  valueAt,
   withGaps,
 } from "@/lib/series";
 
@@ -108,5 +112,40 @@ describe("history and live samples", () => {
         5,
       ),
     ).toEqual([[], []]);
+  });
+});
+
+describe("lines with times of their own", () => {
+  const joined = joinLines([
+    [
+      [0, 60, 120],
+      [1, null, 3],
+    ],
+    [
+      [30, 60],
+      [7, 8],
+    ],
+    [[], []],
+  ]);
+
+  test("share the times of all, and only what is missing of them is undefined", () => {
+    expect(joined).toEqual([
+      [0, 30, 60, 120],
+      [1, undefined, null, 3],
+      [undefined, 7, 8, undefined],
+      [undefined, undefined, undefined, undefined],
+    ]);
+  });
+
+  test("are read between their points, and not across a hole or before the first", () => {
+    const [, first = [], second = []] = joined;
+    expect([0, 1, 2, 3].map((at) => valueAt(first, at))).toEqual([1, 1, null, 3]);
+    expect([0, 1, 2, 3].map((at) => valueAt(second, at))).toEqual([null, 7, 8, 8]);
+    expect(joined.slice(1).map(lastValue)).toEqual([3, 8, null]);
+  });
+
+  test("have a usual step, which a hole does not change", () => {
+    expect(usualStep([0, 60, 120, 4_000, 4_060])).toBe(60);
+    expect([[], [5]].map(usualStep)).toEqual([0, 0]);
   });
 });

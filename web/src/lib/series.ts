@@ -3,7 +3,9 @@ import type { History, Sample } from "@/api/vps";
 export type Metric = Exclude<keyof History & keyof Sample, "time">;
 
 // What uPlot draws: seconds since the epoch, then one column of values for each line.
-export type Columns = [number[], ...(number | null)[][]];
+// Null ends a line; undefined is where another line has a point and this one goes on.
+export type Point = number | null | undefined;
+export type Columns = [number[], ...Point[][]];
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
@@ -37,7 +39,7 @@ export function withGaps(columns: Columns, step: number): Columns {
   };
   return [
     spread(times, (index) => ((times[index - 1] ?? 0) + (times[index] ?? 0)) / 2),
-    ...lines.map((line) => spread<number | null>(line, () => null)),
+    ...lines.map((line) => spread<Point>(line, () => null)),
   ];
 }
 
@@ -71,6 +73,36 @@ export function since(columns: Columns, start: number): Columns {
   return columns.map((column) => column.slice(first)) as Columns;
 }
 
-export function lastValue(column: readonly (number | null)[] | undefined): number | null {
-  return column?.findLast((value) => value !== null) ?? null;
+export function lastValue(column: readonly Point[] | undefined): number | null {
+  return column?.findLast((value) => value != null) ?? null;
+}
+
+// The point there, or the one before it where only others have one.
+export function valueAt(line: readonly Point[], index: number): number | null {
+  let at = index;
+  while (at > 0 && line[at] === undefined) at -= 1;
+  return line[at] ?? null;
+}
+
+// The median distance of two points, for a series whose interval nobody tells; 0 for none.
+export function usualStep(times: readonly number[]): number {
+  const steps = times.slice(1).map((time, index) => time - (times[index] ?? time));
+  return steps.sort((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 0;
+}
+
+// Lines that have points at times of their own, over the times of all.
+export function joinLines(lines: readonly Columns[]): Columns {
+  const times = [...new Set(lines.flatMap(([own]) => own))].sort((a, b) => a - b);
+  return [
+    times,
+    ...lines.flatMap(([own, ...columns]) => {
+      const places = new Map(own.map((time, index) => [time, index]));
+      return columns.map((column) =>
+        times.map((time) => {
+          const place = places.get(time);
+          return place === undefined ? undefined : column[place];
+        }),
+      );
+    }),
+  ];
 }

@@ -5,6 +5,8 @@ import { DAY } from "@/lib/format";
 export interface Line {
   label: string;
   color: "accent" | "warn" | "ok" | "violet" | "bad" | "faint";
+  // One for each point.
+  dots?: boolean;
 }
 
 export interface PlotLook {
@@ -30,6 +32,8 @@ const STEPS = {
     [1, 2, 5].map((n) => (n * 10 ** power) / 8),
   ).flat(),
 };
+const ROOM = 1.15;
+const LARGEST = Number.MAX_VALUE / 4; // so that the whole scale is a number as well
 const LABEL_SPACE = 68; // px between two times
 
 function token(name: string): string {
@@ -67,6 +71,22 @@ function gutter(plot: uPlot, texts: string[] | null, axis: number): number {
   return Math.max(GUTTER, Math.ceil(Math.max(0, ...widths)) + GUTTER_GAP + 1);
 }
 
+// With zero in it, and some room beyond the values.
+export function scaleOf(
+  min: number | null,
+  max: number | null,
+  top: PlotLook["top"],
+): [number, number] {
+  if ("exactly" in top) return [0, top.exactly];
+  const low = within(Math.min(0, (min ?? 0) * ROOM));
+  const high = within(Math.max(top.atLeast, (max ?? 0) * ROOM));
+  return low === high ? [low, low + 1] : [low, high];
+}
+
+function within(value: number): number {
+  return Math.max(-LARGEST, Math.min(value, LARGEST));
+}
+
 export function plotOptions(look: PlotLook, width: number, height: number): uPlot.Options {
   const line = token("line");
   const faint = token("faint");
@@ -85,10 +105,7 @@ export function plotOptions(look: PlotLook, width: number, height: number): uPlo
     scales: {
       x: { time: true, auto: false },
       y: {
-        range: (_plot, _min, max) => [
-          0,
-          "exactly" in top ? top.exactly : Math.max(top.atLeast, (max ?? 0) * 1.15),
-        ],
+        range: (_plot, min, max) => scaleOf(min, max, top),
       },
     },
     axes: [
@@ -116,13 +133,13 @@ export function plotOptions(look: PlotLook, width: number, height: number): uPlo
     ],
     series: [
       {},
-      ...look.lines.map(({ label, color }) => ({
+      ...look.lines.map(({ label, color, dots = false }) => ({
         label,
         stroke: token(color),
         // 8 % of the line's colour; canvas takes no CSS functions everywhere.
         fill: `${token(color)}14`,
         width: 1.5,
-        points: { show: false },
+        points: { show: dots, size: 4 },
         spanGaps: false,
       })),
     ],

@@ -5,7 +5,7 @@ import uPlot from "uplot";
 import styles from "@/components/ui/plot.module.css";
 import type { Band } from "@/components/ui/plot-bands";
 import { type Line, plotOptions } from "@/components/ui/plot-options";
-import { type Columns, lastValue } from "@/lib/series";
+import { type Columns, lastValue, valueAt } from "@/lib/series";
 import { useDark } from "@/lib/theme";
 
 export type Values = readonly (number | null)[];
@@ -62,7 +62,7 @@ export function Plot(props: Props) {
 
   const show = useRef((index: number | null) => {
     const { data: columns, headline: text } = latest.current;
-    const under = index === null ? null : columns.slice(1).map((line) => line[index] ?? null);
+    const under = index === null ? null : columns.slice(1).map((line) => valueAt(line, index));
     const values = under ?? columns.slice(1).map((line) => lastValue(line));
     if (corner.current) corner.current.textContent = text(values);
   });
@@ -120,7 +120,7 @@ export function Plot(props: Props) {
         <h2>{title}</h2>
         {lines.length > 1 &&
           lines.map(({ label, color }) => (
-            <span key={label} style={{ "--c": `var(--${color})` }}>
+            <span key={color} style={{ "--c": `var(--${color})` }}>
               {label}
             </span>
           ))}

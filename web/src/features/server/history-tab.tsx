@@ -8,7 +8,9 @@ import { FailureNote } from "@/components/ui/failure-note";
 import { type Chart, charts } from "@/features/server/charts";
 import { GapNotes } from "@/features/server/gap-notes";
 import { MetricPlot } from "@/features/server/metric-plot";
+import { MountPlot } from "@/features/server/mount-plot";
 import { RangeTools } from "@/features/server/range-tools";
+import { SeriesSection } from "@/features/server/series-section";
 import styles from "@/features/server/server.module.css";
 import type { ServerContext } from "@/features/server/server-page";
 import {
@@ -77,6 +79,8 @@ export function HistoryTab() {
   }, [t, data]);
 
   const choose = (chosen: TimeRange) => setParams(writeRange(chosen));
+  const zoom = (left: number, right: number) => choose(atLeastShortest(left, right));
+  const shared = { from, to, sync: `history-${vps.id}`, onZoom: zoom };
   return (
     <>
       {tools &&
@@ -93,16 +97,19 @@ export function HistoryTab() {
               key={chart.id}
               chart={chart}
               columnsOf={columnsOf}
-              from={from}
-              to={to}
-              sync={`history-${vps.id}`}
               bands={bands}
               loading={!data}
-              onZoom={(left, right) => choose(atLeastShortest(left, right))}
+              {...shared}
             />
           ))}
+          <MountPlot server={vps.id} interval={interval} bands={bands} {...shared} />
         </div>
       )}
+      <SeriesSection
+        server={vps.id}
+        collected={!vps.agent_config.disabled_collectors?.includes("generic")}
+        {...shared}
+      />
     </>
   );
 }
