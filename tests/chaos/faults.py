@@ -19,9 +19,10 @@ from services.kit import bus, subjects
 from services.kit.subjects import Stream
 from tests.bench import content, fleet_stack, oracle
 from tests.bench.oracle import Word
+from tests.chaos.real_agents import kill_agents
 from tests.chaos.scene import INTERVAL, FaultError, Scene
 
-KILLABLE = ("edge", "writer", "rollup", "gateway", "nats", "postgres")
+KILLABLE = ("edge", "writer", "rollup", "gateway", "shellproxy", "nats", "postgres")
 NOTICE_SECONDS = 80.0
 POISON = 20  # messages
 CLOCK_AGENTS, CLOCK_FIRST, CLOCK_AHEAD = 20, 30_000, 7_200.0
@@ -278,6 +279,7 @@ async def acknowledge_before_commit(scene: Scene) -> str:
 CASES = (
     Case("ack-before-commit", acknowledge_before_commit, in_short=True, must_fail=True),
     *(Case(f"kill-{name}", partial(kill, name=name), in_short=True) for name in KILLABLE),
+    Case("kill-agents", partial(kill_agents, rounds=2), in_short=True),
     Case("connections-reset", reset_connections, in_short=True),
     Case("nats-away", partial(away, name="nats"), in_short=True),
     Case("database-away", partial(away, name="postgres"), in_short=True),

@@ -102,9 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"[{time.monotonic() - begin:5.1f} s] the stack runs")
         dice = random.Random(seed)
         outcomes, books = asyncio.run(run(stack, cases, options, dice, on_tmpfs=on_tmpfs))
+    sys.stdout.writelines(f"LEDGER {line}\n" for line in books.lines)
     for outcome in outcomes:
         sys.stdout.write(f"{outcome}\n")
-    sys.stdout.writelines(f"LEDGER {line}\n" for line in books.lines)
     passed = bool(outcomes) and all(outcome.passed for outcome in outcomes) and books.balance
     _write(report, outcomes, seed=seed, agents=options.agents, books=books, passed=passed)
     say(f"[{time.monotonic() - begin:5.1f} s] written to {report}")
@@ -224,7 +224,9 @@ async def _books(scene: Scene) -> Books:
         ("writer", "flotilla_writer_rows_total"),
     ):
         counts = await asyncio.to_thread(scene.metrics, service, name)
-        lines += [f"{service} {series}={count:.0f}" for series, count in sorted(counts.items())]
+        lines += [
+            f"{service} {series}={count:.0f}" for series, count in sorted(counts.items()) if count
+        ]
     return Books(lines, state.last_seq == delivered + pending)
 
 
