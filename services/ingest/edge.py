@@ -295,8 +295,12 @@ async def run(settings: EdgeSettings, health: Health) -> None:
             await server.start()
             log.info("edge_listening", address=address, edge=edge.id)
             tasks.create_task(edge.keep_alive(), name="keep-alive")
+            # Cancelled itself, it would take with it the future that `stop` waits for, and
+            # `stop` would cut streams off before they are told why.
+            ended = asyncio.ensure_future(server.wait_for_termination())
             try:
-                await server.wait_for_termination()
+                await asyncio.shield(ended)
             finally:
                 edge.drain()
                 await server.stop(DRAIN_GRACE)
+                await ended
