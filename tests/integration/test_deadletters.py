@@ -1,0 +1,96 @@
+"""`flotilla dlq`, as an operator types it."""
+
+import json
+import os
+
+import pytest
+
+from tests.fixtures.waiting import until
+from tests.fixtures.world import World
+from tests.integration.test_command import run
+
+
+async def poison(world: World, *names: str) -> list[str]:
+    """Numbers of the dead letters that these become."""
+    async with world.nats.client("edge") as edge:
+        for name in names:
+            headers = {"Flotilla-Type": "flotilla.v1.PerformanceSnapshotBatch"}
+            subject = f"flotilla.telemetry.{name}.performance"
+            await edge.jetstream().publish(subject, b"\xff", headers=headers)
+
+    async def listed() -> list[str] | None:
+        found = await numbers(world)
+        return [found[name] for name in names] if found.keys() >= set(names) else None
+
+    return await until(listed) or []
+
+
+async def numbers(world: World) -> dict[str, str]:
+    """By the token of their origin that names the server."""
+    code, out, _ = await run(world.environment(), "dlq", "list", "--limit", "1000")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines() if not line.startswith("nothing")]
+    return {origin.split(".")[2]: number for number, origin, *_ in lines}
+
+
+@pytest.fixture
+def name() -> str:
+    return os.urandom(4).hex()
+
+
+async def test_one_is_listed_shown_and_dropped(world: World, name: str) -> None:
+    (number,) = await poison(world, name)
+
+    code, out, _ = await run(world.environment(), "dlq", "show", number)
+    assert code == 0
+    shown = json.loads(out)
+    assert shown["subject"] == f"flotilla.telemetry.{name}.performance"
+    assert shown["reason"] == f"PoisonError: {name} is not a server's id"
+    assert shown["payload"] == "/w=="
+
+    code, out, _ = await run(world.environment(), "dlq", "drop", number)
+    assert (code, out) == (0, "1 dropped\n")
+    assert name not in await numbers(world)
+    code, _, err = await run(world.environment(), "dlq", "show", number)
+    assert code == 2
+    assert f"there is no dead letter {number}" in err
+
+
+async def test_all_are_replayed_once_and_then_dropped(own_world: World, name: str) -> None:
+    own_world.start("writer")
+    await own_world.ready("writer")
+    before = await poison(own_world, name, f"{name}-2")
+
+    code, out, _ = await run(own_world.environment(), "dlq", "replay", "--all")
+    assert (code, out) == (0, "2 sent again\n")
+
+    async def back() -> list[str] | None:
+        found = list((await numbers(own_world)).values())
+        return found if len(found) == 2 else None
+
+    again = await until(back) or []
+    assert not set(again) & set(before)
+    assert await run(own_world.environment(), "dlq", "drop", "--all") == (0, "2 dropped\n", "")
+    code, out, _ = await run(own_world.environment(), "dlq", "list")
+    assert (code, out) == (0, "nothing was set aside\n")
+
+
+async def test_a_listing_is_cut_and_says_how_to_go_on(own_world: World, name: str) -> None:
+    own_world.start("writer")
+    await own_world.ready("writer")
+    first, second = await poison(own_world, name, f"{name}-2")
+
+    code, out, _ = await run(own_world.environment(), "dlq", "list", "--limit", "1")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split()[0] == first
+    assert lines[1] == f"… more: flotilla dlq list --after {int(second) - 1}"
+    code, out, _ = await run(own_world.environment(), *lines[1].split()[3:])
+    assert [line.split()[0] for line in out.splitlines()] == [second]
+
+
+async def test_replay_and_drop_of_nothing_in_particular_are_refused(world: World) -> None:
+    for action in ("replay", "drop"):
+        code, _, err = await run(world.environment(), "dlq", action)
+        assert code == 2
+        assert "--all" in err
