@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy.local.settings import REPOSITORY
 from services.kit.tiers import RAW_TABLE, TIERS
+from tests.bench import files, terminal
 from tests.bench.latency import Delays
 from tests.bench.processes import Use
 from tests.bench.seed import Seeded
@@ -51,9 +52,18 @@ class OneAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class Hands:
+    """What a person feels who works on a server."""
+
+    terminal: terminal.Figures
+    files: files.Figures
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     surroundings: Surroundings
     one_agent: OneAgent | None
+    hands: Hands | None
     fleets: Sequence[Row]
     history: Seeded | None
 
@@ -111,6 +121,8 @@ def _tables(report: Report) -> list[Table]:
     tables = []
     if found := report.one_agent:
         tables += [_agents(found), _sizes(found), _delays(found), _servers(found)]
+    if report.hands:
+        tables += [_echoes(report.hands.terminal), _transfers(report.hands.files)]
     if report.fleets:
         tables += [_fleets(report.fleets), _costs(report.fleets)]
     if report.history:
@@ -175,6 +187,47 @@ def _servers(report: OneAgent) -> Table:
     head = ("process", "resident", "proportional", "CPU", "processes")
     notes = [f"{name} ended during the run" for name, use in report.servers.items() if use is None]
     return Table("Server, with this one agent", head, rows, notes)
+
+
+def _echoes(found: terminal.Figures) -> Table:
+    spreads = {
+        "bare round trip of the WebSocket": found.bare,
+        "key to echo": found.echo,
+        "of it above the bare round trip's p50": found.above_bare,
+        "key to echo while `yes` runs beside": found.flood.echo,
+    }
+    rows = [
+        (name, *(f"{ms:.1f} ms" for ms in (it.p50, it.p95, it.p99, it.most)))
+        for name, it in spreads.items()
+    ]
+    growth = ", ".join(
+        f"{name} {size / 1e6:+.1f} MB" for name, size in found.flood.memory_growth.items()
+    )
+    note = (
+        f"`yes` at {found.flood.mib_per_second:.1f} MiB/s; Ctrl-C there acted after"
+        f" {found.flood.interrupted_ms:.0f} ms; memory meanwhile: {growth}"
+    )
+    head = ("what", "p50", "p95", "p99", "most")
+    return Table(f"Terminal, {found.keys} keys", head, rows, [note])
+
+
+def _transfers(found: files.Figures) -> Table:
+    ways = {"up": found.up, "down": found.down}
+    names = list(found.up.processor_seconds)
+    rows = [
+        (
+            *(direction, f"{way.seconds:.1f} s", f"{way.megabytes_per_second:.0f} MB/s"),
+            *(
+                f"{way.processor_seconds[name]:.2f} s,"
+                f" {(way.resident_most[name] - way.resident_before[name]) / 1e6:+.1f} MB"
+                for name in names
+            ),
+        )
+        for direction, way in ways.items()
+    ]
+    notes = ["of each program: processor time, and how much its memory grew at the most"]
+    title = f"A file of {found.megabytes} MB, checked by SHA-256"
+    return Table(title, ("way", "took", "rate", *names), rows, notes)
 
 
 def _fleets(rows: Sequence[Row]) -> Table:

@@ -20,6 +20,7 @@ from deploy.local.debian import APT_INSTALL
 from deploy.local.settings import Settings, state_folder
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 from tests.bench import (
+    files,
     latency,
     own_stack,
     peers,
@@ -28,17 +29,20 @@ from tests.bench import (
     seed,
     sizes,
     surroundings,
+    terminal,
     throughput,
 )
 from tests.bench.peers import Peer
 from tests.bench.processes import Use, busy_seconds, watch
-from tests.bench.report import AgentRow, OneAgent, Report
+from tests.bench.report import AgentRow, Hands, OneAgent, Report
 
 INTERVAL = 2.0  # seconds; our agent's own default
 WARM_UP = 3 * INTERVAL
 FLEET_INTERVAL = 5.0  # seconds
 READINGS = 200  # of each range of history
-PARTS = ("agent", "fleets", "history")
+KEYS = 500  # pressed in a terminal
+FILE_MEGABYTES = 200
+PARTS = ("agent", "hands", "fleets", "history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ def main() -> int:
     done = Report(
         surroundings=surroundings.look(),
         one_agent=_one_agent(given.seconds) if "agent" in given.only else None,
+        hands=_hands() if "hands" in given.only else None,
         fleets=_fleets(given.agents, given.seconds) if "fleets" in given.only else (),
         history=_history(given.servers) if "history" in given.only else None,
     )
@@ -92,6 +97,15 @@ def _one_agent(seconds: float) -> OneAgent:
     with own_stack.running() as settings:
         peers_folder(settings).mkdir()
         return asyncio.run(measure(settings, seconds))
+
+
+def _hands() -> Hands:
+    say(f"{KEYS} keys in a terminal, and {FILE_MEGABYTES} MB up and down")
+    with own_stack.running() as settings:
+        return Hands(
+            terminal=asyncio.run(terminal.measure(settings, KEYS)),
+            files=asyncio.run(files.measure(settings, FILE_MEGABYTES)),
+        )
 
 
 def _fleets(agents: Sequence[int], seconds: float) -> list[throughput.Row]:
