@@ -11,11 +11,14 @@ from google.protobuf.message import DecodeError
 from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey
 
+from agent import folder
 from agent.errors import AgentError, NotEnrolledError
 from flotilla.v1.agent_pb2 import AgentConfig
 
 ENROL_CONTEXT = b"flotilla-enrol-v1\0"
 STREAM_CONTEXT = b"flotilla-stream-v1\0"
+IDENTITY = "identity.json"
+PUSHED = "pushed-config.pb"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,12 +40,12 @@ class StateFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._identity = path / "identity.json"
-        self._pushed = path / "pushed-config.pb"
 
     def prepare(self) -> None:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with folder.opened(self.path):
+                pass
         except OSError as error:
             raise AgentError(f"{self.path}: cannot be made: {error.strerror}") from None
         if not os.access(self.path, os.W_OK | os.X_OK):
@@ -52,7 +55,10 @@ class StateFolder:
         """Keep a second agent off this folder until the answer is closed."""
         stack = contextlib.ExitStack()
         try:
-            handle = stack.enter_context((self.path / "lock").open("w"))
+            with folder.opened(self.path) as here:
+                _check_owner(here, self.path)
+                handle = folder.take("lock", os.O_RDWR | os.O_CREAT, here)
+            stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stack.close()
@@ -63,11 +69,13 @@ class StateFolder:
         return stack
 
     def enrolled(self) -> bool:
-        return self._identity.exists()
+        return (self.path / IDENTITY).exists()
 
     def identity(self) -> Identity:
+        path = self.path / IDENTITY
         try:
-            record = json.loads(self._identity.read_bytes())
+            with folder.opened(self.path) as here:
+                record = json.loads(folder.read(here, IDENTITY))
             return Identity(
                 vps_id=record["vps_id"],
                 address=record["address"],
@@ -80,13 +88,14 @@ class StateFolder:
                 f"{self.path}: not enrolled; add this server in the console and run the line it shows"
             ) from None
         except OSError as error:
-            raise AgentError(f"{self._identity}: {error.strerror}") from None
+            raise AgentError(f"{path}: {error.strerror}") from None
         except (KeyError, TypeError, ValueError, binascii.Error, CryptoError):
-            raise AgentError(f"{self._identity}: damaged; enrol again with --force") from None
+            raise AgentError(f"{path}: damaged; enrol again with --force") from None
 
     def keep_identity(self, identity: Identity) -> None:
-        # Revisions that another identity was sent mean nothing to this one.
-        self._pushed.unlink(missing_ok=True)
+        with folder.opened(self.path) as here:
+            # Revisions that another identity was sent mean nothing to this one.
+            folder.remove(here, PUSHED)
         self._write_identity(identity)
 
     def keep_command_keys(self, keys: tuple[bytes, ...]) -> None:
@@ -101,36 +110,25 @@ class StateFolder:
             "key": base64.b64encode(bytes(identity.key)).decode(),
             "command_keys": [base64.b64encode(key).decode() for key in identity.command_keys],
         }
-        self._write(self._identity, json.dumps(record, indent=2).encode())
+        self._write(IDENTITY, json.dumps(record, indent=2).encode())
 
     def pushed_config(self) -> AgentConfig:
         try:
-            return AgentConfig.FromString(self._pushed.read_bytes())
-        except (FileNotFoundError, DecodeError):
+            with folder.opened(self.path) as here:
+                return AgentConfig.FromString(folder.read(here, PUSHED))
+        except (OSError, DecodeError):
             # The server pushes again what it sees missing.
             return AgentConfig()
 
     def keep_pushed_config(self, pushed: AgentConfig) -> None:
-        self._write(self._pushed, pushed.SerializeToString())
+        self._write(PUSHED, pushed.SerializeToString())
 
-    def _write(self, target: Path, content: bytes) -> None:
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                if os.geteuid() == 0:
-                    # Written by root, it is still for the user that the agent runs as.
-                    folder = self.path.stat()
-                    os.fchown(descriptor, folder.st_uid, folder.st_gid)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    def _write(self, name: str, content: bytes) -> None:
+        with folder.opened(self.path) as here:
+            folder.write(here, name, content)
+
+
+def _check_owner(here: int, path: Path) -> None:
+    """Raises: AgentError: another user may swap, under root's hands, what SQLite opens by name."""
+    if os.geteuid() == 0 and os.fstat(here).st_uid != 0:
+        raise AgentError(f"{path}: belongs to another user; run the agent as that user")

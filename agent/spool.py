@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent import folder
 from agent.errors import SpoolDamagedError, SpoolError, SpoolFullError
 from agent.items import Changes, Committed, Drop, Item, Kind, Loss, Quota, Reason, Span
 
@@ -97,7 +98,7 @@ class Spool:
         self._clock = time.time() - time.monotonic()
         with _translated(path):
             # Before SQLite makes it, which would let others read it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(folder.take(path, os.O_RDWR | os.O_CREAT))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
             try:
                 self._prepare()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent import folder
 from agent.errors import LedgerDamagedError, LedgerError
 
 VERSION = 1
@@ -85,7 +86,7 @@ class Ledger:
         self._path = path
         with _translated(path):
             # Before SQLite makes it, which would let others read it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(folder.take(path, os.O_RDWR | os.O_CREAT))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
             try:
                 self._prepare(floor)

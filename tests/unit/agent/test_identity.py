@@ -1,13 +1,18 @@
 import dataclasses
 import os
+import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from nacl.signing import SigningKey
 
 from agent.errors import AgentError, NotEnrolledError
+from agent.execute.ledger import Ledger
 from agent.identity import Identity, StateFolder
+from agent.items import Quota
+from agent.spool import Spool
 from flotilla.v1.agent_pb2 import AgentConfig
 
 IDENTITY = Identity(
@@ -50,6 +55,90 @@ def test_what_root_writes_is_still_for_the_user_of_the_folder(state: StateFolder
 
     status = (state.path / "identity.json").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12345, 54321, 0o600)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A file that links in the folder lead to."""
+    other = tmp_path / "shadow"
+    other.write_text("root's own")
+    other.chmod(0o640)
+    return other
+
+
+def untouched(other: Path) -> bool:
+    status = other.stat()
+    return (other.read_text(), status.st_uid, stat.S_IMODE(status.st_mode)) == (
+        "root's own",
+        os.geteuid(),
+        0o640,
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="writing for another user needs root")
+def test_root_writes_through_no_link_that_the_folders_user_put_there(
+    state: StateFolder, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.keep_identity(IDENTITY)
+    os.chown(state.path, 12345, 54321)
+    (state.path / f".identity.json.{os.getpid()}").symlink_to(other)
+
+    state.keep_command_keys((bytes(32),))
+
+    assert untouched(other)
+    assert state.identity().command_keys == (bytes(32),)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "guessed")
+    (state.path / ".identity.json.guessed").symlink_to(other)
+    with pytest.raises(FileExistsError):
+        state.keep_command_keys((bytes(32),))
+    assert untouched(other)
+
+
+def test_a_link_or_a_pipe_in_place_of_a_file_is_neither_followed_nor_waited_for(
+    state: StateFolder, other: Path
+) -> None:
+    for name in ("lock", "identity.json"):
+        (state.path / name).symlink_to(other)
+    os.mkfifo(state.path / "pushed-config.pb")
+
+    with pytest.raises(AgentError, match="is a link"):
+        state.lock()
+    with pytest.raises(AgentError, match="is a link"):
+        state.identity()
+    assert state.pushed_config() == AgentConfig()
+
+    assert untouched(other)
+
+
+@pytest.mark.parametrize("open_file", [lambda path: Spool(path, Quota()), Ledger])
+def test_no_database_is_made_or_opened_through_a_link(
+    state: StateFolder, tmp_path: Path, open_file: Callable[[Path], object]
+) -> None:
+    (state.path / "data.db").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(AgentError, match="is a link"):
+        open_file(state.path / "data.db")
+
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_link_is_no_state_folder(state: StateFolder, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(state.path)
+    linked = StateFolder(tmp_path / "link")
+
+    for use in (linked.prepare, linked.lock):
+        with pytest.raises(AgentError, match="not a link"):
+            use()
+    with pytest.raises(NotADirectoryError):
+        linked.keep_identity(IDENTITY)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder away needs root")
+def test_root_does_not_run_in_another_users_folder(state: StateFolder) -> None:
+    os.chown(state.path, 12345, 54321)
+
+    with pytest.raises(AgentError, match="belongs to another user"):
+        state.lock()
 
 
 def test_what_is_kept_is_readable_by_its_owner_alone(state: StateFolder) -> None:
