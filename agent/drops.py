@@ -17,6 +17,8 @@ WORDS = {
 }
 HEADER_LIMIT = 8  # reports in a batch
 LIMIT = 64  # stretches kept until the server knows of them
+MOST = (1 << 63) - 1
+LATEST = 253_402_300_799_000  # Unix milliseconds; the end of the year 9999
 
 
 class Drops:
@@ -74,17 +76,7 @@ class Drops:
             return ()
         told = waiting[:HEADER_LIMIT]
         self._under_way.update(drop.id for drop in told)
-        return tuple(
-            DropReport(
-                id=drop.id,
-                reason=DropReport.Reason.Value(f"REASON_{drop.reason.name}"),
-                kind=DropReport.Kind.Value(f"KIND_{drop.kind.name}"),
-                count=drop.count,
-                first_unix_ms=drop.first,
-                last_unix_ms=drop.last,
-            )
-            for drop in told
-        )
+        return tuple(_report(drop) for drop in told)
 
     def arrived(self, reports: Iterable[DropReport]) -> list[int]:
         """The server has these; which of them were known here."""
@@ -97,3 +89,16 @@ class Drops:
     def stray(self, reports: Iterable[DropReport]) -> None:
         """The batch that carried these will not arrive."""
         self._under_way.difference_update(report.id for report in reports)
+
+
+def _report(drop: Drop) -> DropReport:
+    """Within what the server takes, whatever a damaged disk made of it."""
+    first, last = (min(max(moment, 0), LATEST) for moment in (drop.first, drop.last))
+    return DropReport(
+        id=drop.id,
+        reason=DropReport.Reason.Value(f"REASON_{drop.reason.name}"),
+        kind=DropReport.Kind.Value(f"KIND_{drop.kind.name}"),
+        count=min(max(drop.count, 0), MOST),
+        first_unix_ms=min(first, last),
+        last_unix_ms=last,
+    )

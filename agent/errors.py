@@ -37,6 +37,10 @@ class SpoolDamagedError(AgentError):
     """The file cannot be relied upon."""
 
 
+class ItemDamagedError(AgentError):
+    """What was measured cannot be read any more."""
+
+
 class LedgerError(AgentError):
     """The disk does not take what was executed, or does not give it."""
 

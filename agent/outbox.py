@@ -6,10 +6,11 @@ import itertools
 import logging
 import random
 import time
-import zlib
 from collections.abc import Callable, Iterable
 
+from agent import payload
 from agent.backlog import Backlog
+from agent.errors import ItemDamagedError
 from agent.items import Item, Kind, Mark, Reason, Span
 from agent.store import Store
 from flotilla.v1.agent_pb2 import MessageToServer
@@ -45,13 +46,6 @@ ACCEPTED_LIMIT = 256  # batches
 LOST_AFTER = 600  # seconds
 WATCH_INTERVAL = 60.0  # seconds
 RETRY_MIN, RETRY_MAX = 0.1, 300.0  # seconds
-
-Payload = PerformanceSnapshotBatch | DockerInfoBatch | GenericMetricsBatch
-PAYLOADS: dict[Kind, type[Payload]] = {
-    Kind.PERFORMANCE: PerformanceSnapshotBatch,
-    Kind.DOCKER: DockerInfoBatch,
-    Kind.GENERIC: GenericMetricsBatch,
-}
 
 
 class State(enum.Enum):
@@ -106,18 +100,18 @@ class Outbox:
     def add(self, measured: PerformanceSnapshot | DockerSnapshot) -> None:
         if isinstance(measured, PerformanceSnapshot):
             batch = PerformanceSnapshotBatch(snapshots=[measured])
-            self._add(Kind.PERFORMANCE, measured.time_unix_ms, 1, batch.SerializeToString())
+            self._add(Kind.PERFORMANCE, measured.time_unix_ms, 1, batch)
         else:
             docker = DockerInfoBatch(snapshots=[measured])
-            self._add(Kind.DOCKER, measured.time_unix_ms, 1, docker.SerializeToString())
+            self._add(Kind.DOCKER, measured.time_unix_ms, 1, docker)
 
     def add_metrics(self, metrics: list[GenericMetric]) -> None:
         if metrics:
-            content = GenericMetricsBatch(metrics=metrics).SerializeToString()
-            self._add(Kind.GENERIC, metrics[0].time_unix_ms, len(metrics), content)
+            batch = GenericMetricsBatch(metrics=metrics)
+            self._add(Kind.GENERIC, metrics[0].time_unix_ms, len(metrics), batch)
 
-    def _add(self, kind: Kind, moment: int, count: int, content: bytes) -> None:
-        item = self._store.add(kind, moment, count, len(content), zlib.compress(content, 1))
+    def _add(self, kind: Kind, moment: int, count: int, batch: payload.Payload) -> None:
+        item = self._store.add(kind, moment, count, *payload.packed(batch))
         self._live.append(item)
         self._live_bytes += item.size
         while len(self._live) > LIVE_LIMIT or self._live_bytes > LIVE_BYTES:
@@ -148,8 +142,13 @@ class Outbox:
             self._changed.clear()
             batch = self._next_live() or await self._next_of_backlog()
             if batch:
+                try:
+                    message = self._message(batch)
+                except ItemDamagedError:
+                    self._drop_damaged(batch)
+                    continue
                 batch.state = State.SENT
-                return self._message(batch)
+                return message
             try:
                 await asyncio.wait_for(self._changed.wait(), self._wait())
             except asyncio.TimeoutError:
@@ -222,26 +221,26 @@ class Outbox:
         self._batches[batch.sequence] = batch
         return batch
 
+    def _drop_damaged(self, batch: Batch) -> None:
+        """Before it is first sent: a batch keeps its content from then on."""
+        kind = batch.span.kind
+        for item in [item for item in batch.items if not payload.is_whole(item)]:
+            batch.items.remove(item)
+            self._store.remove(Span(kind, item.id, item.id))
+            self._store.lost(Reason.DAMAGED, kind, item.count, item.time, item.time)
+        if not batch.items:
+            self._store.drops.stray(batch.reports)
+            self._finish(batch)
+
     def _message(self, batch: Batch) -> MessageToServer:
-        # Messages of one type laid end to end are one message with the parts of all.
-        content = b"".join(zlib.decompress(item.content) for item in batch.items)
-        payload = PAYLOADS[batch.span.kind].FromString(content)
-        payload.header.CopyFrom(
-            BatchHeader(
-                vps_id=self._vps_id,
-                epoch=self.epoch,
-                sequence=batch.sequence,
-                sent_at_unix_ms=time.time_ns() // 1_000_000,
-                drops=batch.reports,
-            )
+        header = BatchHeader(
+            vps_id=self._vps_id,
+            epoch=self.epoch,
+            sequence=batch.sequence,
+            sent_at_unix_ms=time.time_ns() // 1_000_000,
+            drops=batch.reports,
         )
-        match payload:
-            case PerformanceSnapshotBatch():
-                return MessageToServer(performance=payload)
-            case DockerInfoBatch():
-                return MessageToServer(docker=payload)
-            case GenericMetricsBatch():
-                return MessageToServer(generic=payload)
+        return payload.message(batch.span.kind, batch.items, header)
 
     def _wait(self) -> float | None:
         """Seconds until something may be sent that may not yet."""

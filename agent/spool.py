@@ -85,6 +85,18 @@ def _keys(span: Span) -> tuple[int, int]:
     return key(span.kind, span.first), key(span.kind, span.last)
 
 
+def _item(kind: Kind, row: Sequence[Any]) -> Item:
+    number, (moment, count, size, content) = row[0] & NUMBERS, row[1:]
+    if (
+        isinstance(content, bytes)
+        and all(isinstance(value, int) for value in (moment, count, size))
+        and min(moment, count, size) >= 0
+    ):
+        return Item(kind, number, moment, count, size, content)
+    # A damaged page may hold anything. What cannot be unpacked is counted as lost.
+    return Item(kind, number, time.time_ns() // 1_000_000, 1, 0, b"")
+
+
 class Spool:
     def __init__(self, path: Path, quota: Quota) -> None:
         """Open the file or make it.
@@ -174,7 +186,7 @@ class Spool:
             )
             with contextlib.closing(rows):
                 for row in rows:
-                    item = Item(span.kind, row[0] & NUMBERS, *row[1:])
+                    item = _item(span.kind, row)
                     if (run and item.id != run[-1].id + 1) or not fits(item):
                         break
                     run.append(item)

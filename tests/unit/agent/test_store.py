@@ -1,5 +1,7 @@
+import contextlib
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 
 from agent import outbox as outbox_module
 from agent import store as store_module
-from agent.items import Quota, Reason
+from agent.items import Kind, Quota, Reason
 from agent.spool import SEQUENCES
 from flotilla.v1.docker_pb2 import DockerSnapshot
 from flotilla.v1.metrics_pb2 import (
@@ -17,6 +19,7 @@ from flotilla.v1.metrics_pb2 import (
     NetworkInterfaceStats,
     PerformanceSnapshot,
 )
+from services.ingest.checks import check_batch
 from tests.unit.agent.disk import small_disk
 from tests.unit.agent.edge import soon
 from tests.unit.agent.keeping import Kept, kept
@@ -258,6 +261,44 @@ async def test_what_the_quota_took_is_told_until_it_is_durable(path: Path) -> No
     async with kept(path) as done:
         done.add(NOW + 2)
         assert not (await done.batch()).header.drops
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["content = x'00'", "content = 'text'", "content = zeroblob(9), time = -7, count = -1"],
+)
+async def test_what_cannot_be_read_any_more_is_counted_and_the_rest_is_sent(
+    path: Path, damage: str
+) -> None:
+    async with kept(path) as before:
+        before.add(*range(NOW, NOW + 150))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        torn = f"UPDATE items SET {damage} WHERE (key & 0xffff) <= 100 OR (key & 0xffff) = 105"
+        assert db.execute(torn).rowcount == 101
+
+    async with kept(path) as after:
+        batch = await after.batch()
+
+        rest = [moment for moment in range(NOW + 100, NOW + 150) if moment != NOW + 104]
+        assert [snapshot.time_unix_ms for snapshot in batch.snapshots] == rest
+        (told,) = batch.header.drops
+        assert (told.reason, told.count) == (DropReport.REASON_DAMAGED, 100)
+        assert after.outbox.dropped == 101
+        check_batch("v", batch)
+        after.outbox.durable([batch.header.sequence])
+        await after.store.write()
+        assert await after.stored() == 0
+
+
+async def test_a_stretch_with_impossible_times_is_told_within_the_possible(path: Path) -> None:
+    async with kept(path, Quota(age=3_600)) as keeping:
+        keeping.store.lost(Reason.AGE, Kind.DOCKER, -4, -7, 1 << 62)
+        keeping.add(NOW)
+
+        batch = await keeping.batch()
+
+    check_batch("v", batch)
+    assert len(batch.header.drops) == 1
 
 
 async def test_a_file_damaged_while_running_begins_a_new_epoch_and_loses_nothing_new(
