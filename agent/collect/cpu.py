@@ -9,6 +9,7 @@ IDLE, IOWAIT, STEAL = 3, 4, 7
 # The kernel computes idle and iowait anew for each reader, so they may step back a
 # little; more than this is a reset.
 STEP_BACK = 100  # ticks
+CORE_LIMIT = 1_024  # beyond which there is only the whole
 
 Ticks = list[int]
 
@@ -32,7 +33,7 @@ class Cpu:
             snapshot.cpu_steal_percent = 100 * whole[STEAL] / total
         cores = [_busy(ticks) for ticks in spent.values() if ticks is not None]
         # A position stands for a core, so it is all of them or none.
-        if len(cores) == len(spent):
+        if len(cores) == len(spent) <= CORE_LIMIT:
             snapshot.cpu_core_usage_percent.extend(cores)
 
     def _read(self) -> dict[str, Ticks]:

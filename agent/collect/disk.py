@@ -19,6 +19,7 @@ PERIOD = 10.0  # seconds between readings
 PATIENCE = 5.0  # seconds, after which a mount that does not answer is left alone
 FIRST_WAIT = 0.5  # seconds that the first snapshot may wait for its disks
 MOUNT_LIMIT = 128
+TEXT_LIMIT = 512  # characters; the server takes no more
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ class Disk:
                 self._finish(now)
         for usage in self._usages:
             snapshot.disks.add(
-                mount_point=usage.mount.point,
-                device=usage.mount.device,
+                mount_point=usage.mount.point[:TEXT_LIMIT],
+                device=usage.mount.device[:TEXT_LIMIT],
                 filesystem=usage.mount.filesystem,
                 total_bytes=usage.total,
                 used_bytes=usage.used,

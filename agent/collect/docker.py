@@ -187,13 +187,19 @@ def _inactive(stats: Record) -> int:
 
 def shorten(snapshot: DockerSnapshot) -> None:
     """Within the bounds of one message; what tells least goes first."""
+    size = snapshot.ByteSize()
     for part in ("labels", "mounts", "ports"):
         for info in _largest(snapshot, part):
-            if snapshot.ByteSize() <= SNAPSHOT_BYTES:
+            if size <= SNAPSHOT_BYTES:
                 return
+            size -= info.ByteSize()
             kept = {name: info.labels[name] for name in GROUPING if name in info.labels}
             info.ClearField(part)
             info.labels.update(kept)
+            size += info.ByteSize()
+    # Those that run come first.
+    while size > SNAPSHOT_BYTES:
+        size -= snapshot.containers.pop().ByteSize()
 
 
 def _largest(snapshot: DockerSnapshot, part: str) -> Iterator[DockerContainerInfo]:

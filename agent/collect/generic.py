@@ -10,7 +10,7 @@ import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import Callable
 
-from agent.collect.lines import parse
+from agent.collect.lines import SERIES_LIMIT, parse
 from agent.config import Command, LiveConfig
 from agent.rhythm import following
 from flotilla.v1.metrics_pb2 import GenericMetric
@@ -78,8 +78,8 @@ class Generic:
             text
             for text, true in (
                 (f"prints more than {OUTPUT_LIMIT} bytes", cut),
-                (f"{parsed.malformed} lines are not of the form", parsed.malformed),
-                (f"{parsed.surplus} series are too many", parsed.surplus),
+                (f"prints lines that are not taken: {parsed.problem}", parsed.malformed),
+                (f"prints more than {SERIES_LIMIT} series", parsed.surplus),
             )
             if true
         )

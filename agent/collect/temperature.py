@@ -4,6 +4,7 @@ from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 
 PERIOD = 10.0  # seconds between readings; some drivers take milliseconds to answer
 SENSOR_LIMIT = 128
+TEXT_LIMIT = 256  # characters
 SENSORS = ("hwmon/*/temp*_input", "hwmon/*/device/temp*_input", "thermal/thermal_zone*/temp")
 
 
@@ -29,7 +30,7 @@ def _read() -> list[tuple[str, float]]:
     import psutil  # noqa: PLC0415
 
     readings = [
-        (f"{chip} {sensor.label}".rstrip(), sensor.current)
+        (f"{chip} {sensor.label}".rstrip()[:TEXT_LIMIT], sensor.current)
         for chip, sensors in psutil.sensors_temperatures().items()
         for sensor in sensors
     ]

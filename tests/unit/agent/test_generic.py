@@ -37,10 +37,12 @@ def test_a_line_is_a_name_a_value_and_labels() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("name", "name x", "name nan", "name inf", "9name 1", "na me 1", f"{'n' * 200} 1"),
+        *("name", "name x", "name nan", "name inf", "9name 1", "na me 1", f"{'n' * 201} 1"),
+        *("cpu-load 1", "námé 1"),
         *("name 1 label", "name 1 9=x", "name 1 a=1 a=2", "name 1 =x", 'name 1 a="x'),
         f"name 1 a={'v' * 300}",
         "name 1 " + " ".join(f"l{number}=x" for number in range(20)),
+        "name 1 " + " ".join(f"{name}={'é' * 128}" for name in "abcd"),
     ],
 )
 def test_a_line_of_another_form_is_counted_and_passed_over(line: str) -> None:
@@ -133,6 +135,19 @@ async def test_trouble_is_told_once_and_its_end_too(
 
     assert caplog.text.count("ends with code 3") == 1
     assert "works again" in caplog.text
+
+
+async def test_a_name_that_the_server_does_not_take_is_told_once(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines = tmp_path / "lines"
+    collectors = generic()
+    for count in (1, 3):
+        lines.write_text("".join(f"cpu-load 1 core={core}\n" for core in range(count)))
+        assert await collectors.collect(shell(f"cat {lines}")) == []
+
+    assert caplog.text.count("not taken: a name is of up to 200 letters, digits, _, : and .") == 1
 
 
 async def test_one_that_is_not_there_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
