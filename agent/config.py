@@ -20,6 +20,7 @@ INTERVAL_MIN = 0.5  # seconds
 INTERVAL_MAX = 3600.0  # seconds
 FILE_LIMIT = 65_536  # bytes
 COMMAND_LIMIT = 32
+DAYS_MAX = 31  # of what is older the server does not believe the time
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -134,8 +135,10 @@ def _megabytes(value: object) -> int:
 
 
 def _days(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 365:
-        raise ValueError("must be a number above 0 and up to 365")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= DAYS_MAX:
+        raise ValueError(
+            f"must be a number above 0 and up to {DAYS_MAX}, which is what the server takes"
+        )
     return float(value)
 
 

@@ -11,6 +11,7 @@ from flotilla.v1.agent_pb2 import (
     AgentConfig,
     CollectorList,
 )
+from services.ingest import clock
 
 SOURCE = "agent.toml"
 
@@ -152,12 +153,17 @@ def test_collectors_of_the_owners_own_are_read_with_their_defaults() -> None:
         ('[[collector]]\ncommand = ["/bin/true"]\n' * 33, "32 times"),
         ("spool_max_mb = 0", "from 1 to"),
         ("spool_max_days = true", "a number above 0"),
+        ("spool_max_days = 31.5", "up to 31, which is what the server takes"),
         ('docker_socket = "docker.sock"', "absolute path"),
     ],
 )
 def test_what_is_wrong_with_a_collector_or_the_spool_is_told(text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         parse(text.encode(), "file")
+
+
+def test_what_is_kept_longest_is_taken_by_the_server_still() -> None:
+    assert parse(b"spool_max_days = 31", "file").spool_max_days * 86_400_000 == clock.MAX_AGE_MS
 
 
 def test_a_collectors_arguments_stay_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
