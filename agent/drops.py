@@ -45,16 +45,36 @@ class Drops:
         for drop in mine.values():
             self._open(drop.reason, drop.kind, drop.count, drop.first, drop.last)
 
+    def reserve(self) -> int:
+        """The first of as many ids as one commit may need for what the quota takes."""
+        first, self._last = self._last + 1, self._last + len(Reason) * len(Kind)
+        return first
+
+    def take(self, drop: Drop) -> list[int]:
+        """One that is on the disk already; which of those there this makes superfluous."""
+        self._count(drop.reason, drop.count)
+        grown = self._growing(drop.reason, drop.kind)
+        if grown is None:
+            self._drops[drop.id] = drop
+            return []
+        self._grow(grown, drop.count, drop.first, drop.last)
+        return [drop.id]
+
     def lost(self, reason: Reason, kind: Kind, count: int, first: int, last: int) -> None:
-        self.count += count
-        drop = self._growing(reason, kind)
-        if drop is None:
-            self._open(reason, kind, count, first, last)
+        self._count(reason, count)
+        if drop := self._growing(reason, kind):
+            self._grow(drop, count, first, last)
         else:
-            drop.grow(count, first, last)
-            self.changed[drop.id] = drop
+            self._open(reason, kind, count, first, last)
+
+    def _count(self, reason: Reason, count: int) -> None:
+        self.count += count
         if self._may_log():
             log.warning("%s: measurements given up, %d so far", WORDS[reason], self.count)
+
+    def _grow(self, drop: Drop, count: int, first: int, last: int) -> None:
+        drop.grow(count, first, last)
+        self.changed[drop.id] = drop
 
     def _growing(self, reason: Reason, kind: Kind) -> Drop | None:
         same = [d for d in self._drops.values() if (d.reason, d.kind) == (reason, kind)]

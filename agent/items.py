@@ -77,7 +77,7 @@ class Loss:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Committed:
     added: bool  # False when too little space is left for adding; the rest was done
-    losses: list[Loss]  # to the quota
+    drops: list[Drop]  # what the quota took, on the disk with its deletion
 
 
 @dataclasses.dataclass(slots=True)
@@ -88,3 +88,4 @@ class Changes:
     accept: list[Mark] = dataclasses.field(default_factory=list)
     drops: dict[int, Drop] = dataclasses.field(default_factory=dict)
     reported: list[int] = dataclasses.field(default_factory=list)
+    free_drops: int = 1  # ids of drops from here on are for what the quota takes

@@ -1,12 +1,13 @@
 import contextlib
+import itertools
 import logging
 import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.errors import SpoolDamagedError
-from agent.items import Changes, Item, Kind, Quota
+from agent.errors import SpoolDamagedError, SpoolError
+from agent.items import Item, Kind, Loss, Quota, Reason
 from agent.spool import NUMBERS, Spool, key
 
 log = logging.getLogger(__name__)
@@ -18,24 +19,34 @@ ASCENDING = (
 DESCENDING = f"{ASCENDING} DESC"
 
 
-def open_or_replace(path: Path, quota: Quota) -> tuple[Spool, bool]:
-    """The spool, and whether it had to take the place of a damaged one.
+def open_or_replace(path: Path, quota: Quota) -> tuple[Spool, list[Loss]]:
+    """The spool, and what was lost where it had to take the place of a damaged one.
 
     Raises:
         SpoolError: the disk is full, or does not answer.
     """
     try:
-        return Spool(path, quota), False
+        return Spool(path, quota), []
     except SpoolDamagedError as error:
         aside = _set_aside(path)
         log.error("%s; kept as %s, a new spool begins", error, aside.name)  # noqa: TRY400  # no bug here
     spool = Spool(path, quota)
-    saved = _salvage(aside, spool)
+    saved, unsaved = _salvage(aside, spool)
     log.warning("%d items were saved from %s", saved, aside.name)
-    return spool, True
+    # What else was in it is not known, nor how much; only when this was found.
+    now = time.time_ns() // 1_000_000
+    return spool, [*unsaved, Loss(Reason.DAMAGED, Kind.PERFORMANCE, 0, now, now)]
 
 
 def _set_aside(path: Path) -> Path:
+    """Raises: SpoolError: the disk takes no other name."""
+    try:
+        return _renamed(path)
+    except OSError as error:
+        raise SpoolError(f"{path}: {error.strerror}") from None
+
+
+def _renamed(path: Path) -> Path:
     for older in path.parent.glob(f"{path.name}.damaged-*"):
         older.unlink()
     aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
@@ -47,22 +58,29 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
-def _salvage(damaged: Path, spool: Spool) -> int:
-    saved = 0
+def _salvage(damaged: Path, spool: Spool) -> tuple[int, list[Loss]]:
+    """How many were saved, and what could be read but not be put anywhere."""
+    saved, unsaved = 0, []
     with contextlib.closing(sqlite3.connect(damaged, isolation_level=None)) as db:
         # Otherwise a file that was cut short is refused as a whole.
         db.execute("PRAGMA writable_schema = ON")
         for kind in Kind:
-            chunk: list[Item] = []
-            for item in _readable(db, kind):
-                chunk.append(item)
-                if len(chunk) == CHUNK:
-                    spool.commit(Changes(add=chunk))
+            readable = _readable(db, kind)
+            while chunk := list(itertools.islice(readable, CHUNK)):
+                if _save(spool, chunk):
                     saved += len(chunk)
-                    chunk = []
-            spool.commit(Changes(add=chunk))
-            saved += len(chunk)
-    return saved
+                else:
+                    times = [item.time for item in chunk]
+                    count = sum(item.count for item in chunk)
+                    unsaved.append(Loss(Reason.DAMAGED, kind, count, min(times), max(times)))
+    return saved, unsaved
+
+
+def _save(spool: Spool, chunk: list[Item]) -> bool:
+    try:
+        return spool.save(chunk)
+    except SpoolError:
+        return False
 
 
 def _readable(db: sqlite3.Connection, kind: Kind) -> Iterator[Item]:

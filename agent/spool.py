@@ -10,7 +10,7 @@ import dataclasses
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,18 @@ def _item(kind: Kind, row: Sequence[Any]) -> Item:
         return Item(kind, number, moment, count, size, content)
     # A damaged page may hold anything. What cannot be unpacked is counted as lost.
     return Item(kind, number, time.time_ns() // 1_000_000, 1, 0, b"")
+
+
+def _gathered(losses: Iterable[Loss], first_id: int) -> list[Drop]:
+    """One for each reason and kind."""
+    drops: dict[tuple[Reason, Kind], Drop] = {}
+    for loss in losses:
+        if drop := drops.get((loss.reason, loss.kind)):
+            drop.grow(loss.count, loss.first, loss.last)
+        else:
+            drop = Drop(first_id + len(drops), *dataclasses.astuple(loss))
+            drops[loss.reason, loss.kind] = drop
+    return list(drops.values())
 
 
 class Spool:
@@ -199,9 +211,20 @@ class Spool:
                 if adding:
                     self._add(changes.add)
                 self._change(changes)
-                losses = [*self._aged(), *self._over_quota()]
-            self._shrink()
-        return Committed(adding, losses)
+                drops = _gathered([*self._aged(), *self._over_quota()], changes.free_drops)
+                self._keep_drops(drops)
+            # It is committed: what is wrong with the disk now, the next one meets.
+            with contextlib.suppress(sqlite3.DatabaseError):
+                self._shrink()
+        return Committed(adding, drops)
+
+    def save(self, items: Sequence[Item]) -> bool:
+        """Whether there was space; without regard to the quota, which the next commit keeps."""
+        if self._short_of_space():
+            return False
+        with _translated(self._path), self._transaction():
+            self._add(items)
+        return True
 
     def _add(self, items: Sequence[Item]) -> None:
         self._db.executemany(
@@ -221,11 +244,14 @@ class Spool:
         self._db.executemany(
             "DELETE FROM items WHERE sequence = ?", ((s,) for s in changes.remove_sequences)
         )
+        self._keep_drops(changes.drops.values())
+        self._db.executemany("DELETE FROM drops WHERE id = ?", ((d,) for d in changes.reported))
+
+    def _keep_drops(self, drops: Iterable[Drop]) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO drops VALUES (?, ?, ?, ?, ?, ?)",
-            (dataclasses.astuple(drop) for drop in changes.drops.values()),
+            map(dataclasses.astuple, drops),
         )
-        self._db.executemany("DELETE FROM drops WHERE id = ?", ((d,) for d in changes.reported))
 
     def revive(self, before: int) -> list[Span]:
         """Make what was accepted before this Unix second as if it were not."""

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import logging
 import os
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,12 +133,14 @@ class Store:
             return
         loop = asyncio.get_running_loop()
         try:
-            spool, replaced = await loop.run_in_executor(
+            spool, losses = await loop.run_in_executor(
                 self._thread, salvage.open_or_replace, self._path, self._quota
             )
         except (SpoolError, SpoolDamagedError) as error:
             self._complain(error)
             return
+        for loss in losses:
+            self.lost(loss.reason, loss.kind, loss.count, loss.first, loss.last)
         self._spool = spool
         kept = await self._ask(lambda spool: (spool.claim(), spool.spans(), spool.drops()), None)
         if kept is None:
@@ -151,10 +152,6 @@ class Store:
         self._changes = Changes()
         self._writable = True
         self.adopted([*spans, *self._renumber(spans)])
-        if replaced:
-            # What was in it is not known, nor how much; only when this was found.
-            now = time.time_ns() // 1_000_000
-            self.lost(Reason.DAMAGED, Kind.PERFORMANCE, 0, now, now)
 
     def _renumber(self, spans: list[Span]) -> list[Span]:
         """Number what is in memory on from what is in the spool."""
@@ -195,16 +192,15 @@ class Store:
             await self.open()
         changes, self._changes = self._changes, Changes()
         changes.drops, self.drops.changed = self.drops.changed, {}
+        changes.free_drops = self.drops.reserve()
         changes.add = list(itertools.islice(self._memory.values(), COMMIT_ITEMS))
         committed = await self._ask(lambda spool: spool.commit(changes), None)
         self._writable = committed is not None and committed.added
         if committed is None:
             self._put_back(changes)
             return False
-        for loss in committed.losses:
-            self.lost(loss.reason, loss.kind, loss.count, loss.first, loss.last)
-            # A loss that is not on the disk yet would be forgotten by a crash.
-            self._work.set()
+        for drop in committed.drops:
+            self._changes.reported += self.drops.take(drop)
         if not committed.added:
             self._complain("too little space is left on the disk")
             return False

@@ -3,14 +3,14 @@ import random
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from agent import spool as module
 from agent.errors import SpoolDamagedError, SpoolError, SpoolFullError
-from agent.items import Changes, Drop, Item, Kind, Loss, Mark, Quota, Reason, Span
+from agent.items import Changes, Drop, Item, Kind, Mark, Quota, Reason, Span
 from agent.salvage import open_or_replace
 from agent.spool import SEQUENCES, Spool
 from tests.unit.agent.disk import small_disk
@@ -130,19 +130,20 @@ def test_over_its_quota_the_oldest_go_and_each_is_counted(path: Path) -> None:
     spool = Spool(path, Quota(size=200_000))
     added = items(1, 500, size=1_000)
 
-    losses = [
-        loss
+    drops = [
+        drop
         for start in range(0, 500, 50)
-        for loss in spool.commit(Changes(add=added[start : start + 50])).losses
+        for drop in spool.commit(Changes(add=added[start : start + 50], free_drops=start + 1)).drops
     ]
 
     (span,) = spool.spans()
     assert spool.used() <= 200_000
     assert span.last == 500
-    assert sum(loss.count for loss in losses) == 500 - (span.last - span.first + 1)
-    assert {loss.reason for loss in losses} == {Reason.SPACE}
-    assert losses[0].first == added[0].time
-    assert losses[-1].last == added[span.first - 2].time
+    assert sum(drop.count for drop in drops) == 500 - (span.last - span.first + 1)
+    assert {drop.reason for drop in drops} == {Reason.SPACE}
+    assert drops[0].first == added[0].time
+    assert drops[-1].last == added[span.first - 2].time
+    assert spool.drops() == drops
 
 
 def test_over_its_quota_the_oldest_kind_goes_first(path: Path) -> None:
@@ -162,7 +163,7 @@ def test_what_is_accepted_goes_before_what_is_not_and_is_no_loss(path: Path) -> 
 
     committed = spool.commit(Changes(add=items(151, 200, size=1_000)))
 
-    assert committed.losses == []
+    assert committed.drops == []
     assert read(spool, 1, 200) == list(range(1, 51))
 
 
@@ -171,17 +172,45 @@ def test_what_is_older_than_the_owner_allows_goes_and_is_counted(path: Path) -> 
     old = [item(1, age=4_000), item(2, age=3_700)]
     new = item(3, age=10)
 
-    losses = spool.commit(Changes(add=[*old, new])).losses
+    drops = spool.commit(Changes(add=[*old, new], free_drops=7)).drops
 
-    assert losses == [Loss(Reason.AGE, PERFORMANCE, 2, old[0].time, old[1].time)]
+    assert drops == [Drop(7, Reason.AGE, PERFORMANCE, 2, old[0].time, old[1].time)]
     assert read(spool, 1, 3) == [3]
+
+
+def test_what_the_quota_took_is_counted_in_the_transaction_that_takes_it(path: Path) -> None:
+    spool = Spool(path, Quota(age=3_600))
+    spool.commit(Changes(add=[item(1, age=4_000), item(2, DOCKER)]))
+    spool.close()
+
+    # As if killed as soon as that is on the disk.
+    again = Spool(path, QUOTA)
+    assert [(drop.reason, drop.count) for drop in again.drops()] == [(Reason.AGE, 1)]
+    assert again.spans() == [Span(DOCKER, 2, 2)]
+    again.close()
+
+
+def test_a_shrinking_that_fails_undoes_nothing_of_what_was_committed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(path, Quota(age=3_600))
+
+    def fail() -> None:
+        raise sqlite3.OperationalError(module.FULL)
+
+    monkeypatch.setattr(spool, "_shrink", fail)
+    old = item(1, age=4_000)
+
+    drops = spool.commit(Changes(add=[old])).drops
+
+    assert drops == [Drop(1, Reason.AGE, PERFORMANCE, 1, old.time, old.time)]
 
 
 def test_a_clock_that_was_set_makes_nothing_old(path: Path) -> None:
     spool = Spool(path, Quota(age=3_600))
     spool._clock -= 86_400
 
-    assert spool.commit(Changes(add=[item(1, age=4_000)])).losses == []
+    assert spool.commit(Changes(add=[item(1, age=4_000)])).drops == []
 
 
 def test_the_file_shrinks_when_a_backlog_has_gone(path: Path) -> None:
@@ -275,9 +304,9 @@ def test_a_file_that_is_no_longer_one_is_set_aside(path: Path, offset: int, leng
     epoch = filled(path)
     damage(path, offset, length)
 
-    spool, replaced = open_or_replace(path, QUOTA)
+    spool, losses = open_or_replace(path, QUOTA)
 
-    assert replaced
+    assert losses
     assert spool.epoch != epoch
     assert spool.spans() == []
     assert len(list(path.parent.glob("spool.db.damaged-*"))) == 1
@@ -287,20 +316,42 @@ def test_what_a_torn_page_leaves_readable_is_saved(path: Path) -> None:
     filled(path)
     damage(path, path.stat().st_size // 2 // 4096 * 4096, 4_096)
 
-    spool, replaced = open_or_replace(path, QUOTA)
+    spool, losses = open_or_replace(path, QUOTA)
 
-    assert replaced
+    assert losses
     saved = spool._one("SELECT count(*) FROM items")
     assert 1_900 < saved < 2_000
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["too little space", "no space"])
+def test_what_finds_no_space_is_not_saved_but_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    filled(path)
+    damage(path, path.stat().st_size // 2 // 4096 * 4096, 4_096)
+
+    def add(spool: Spool, added: Sequence[Item]) -> None:
+        raise sqlite3.OperationalError(module.FULL)
+
+    if full:
+        monkeypatch.setattr(Spool, "_add", add)
+    else:
+        monkeypatch.setattr(Spool, "_short_of_space", lambda _: True)
+
+    spool, losses = open_or_replace(path, QUOTA)
+
+    assert spool.spans() == []
+    assert {loss.reason for loss in losses} == {Reason.DAMAGED}
+    assert 1_900 < sum(loss.count for loss in losses) < 2_000
 
 
 def test_a_file_cut_short_is_found_and_its_beginning_saved(path: Path) -> None:
     filled(path)
     os.truncate(path, path.stat().st_size // 2)
 
-    spool, replaced = open_or_replace(path, QUOTA)
+    spool, losses = open_or_replace(path, QUOTA)
 
-    assert replaced
+    assert losses
     assert spool._one("SELECT count(*) FROM items") > 500
 
 
@@ -315,9 +366,9 @@ def test_a_torn_log_costs_only_what_it_held(path: Path) -> None:
     path.write_bytes(content)
     path.with_name("spool.db-wal").write_bytes(whole[: len(log) + 1_000])
 
-    again, replaced = open_or_replace(path, QUOTA)
+    again, losses = open_or_replace(path, QUOTA)
 
-    assert not replaced
+    assert not losses
     assert read(again, 1, 9) == [1, 2, 3, 4, 5]
 
 
@@ -329,6 +380,14 @@ def test_only_the_last_damaged_file_is_kept(path: Path) -> None:
 
     (kept,) = path.parent.glob("spool.db.damaged-*")
     assert kept.read_bytes().startswith(b"this is not")
+
+
+def test_a_damaged_file_that_cannot_be_set_aside_ends_nothing(path: Path) -> None:
+    path.write_bytes(b"this is not a database at all" * 100)
+    path.with_name("spool.db.damaged-1").mkdir()
+
+    with pytest.raises(SpoolError):
+        open_or_replace(path, QUOTA)
 
 
 def test_a_file_of_another_version_is_set_aside(path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from agent import outbox as outbox_module
 from agent import store as store_module
-from agent.items import Kind, Quota, Reason
-from agent.spool import SEQUENCES
+from agent.items import Drop, Kind, Quota, Reason
+from agent.spool import SEQUENCES, Spool
+from agent.store import Store
 from flotilla.v1.docker_pb2 import DockerSnapshot
 from flotilla.v1.metrics_pb2 import (
     DropReport,
@@ -261,6 +262,43 @@ async def test_what_the_quota_took_is_told_until_it_is_durable(path: Path) -> No
     async with kept(path) as done:
         done.add(NOW + 2)
         assert not (await done.batch()).header.drops
+
+
+async def lossy(store: Store, *, count: int) -> None:
+    """One commit in which the quota takes so many."""
+    for moment in range(count):
+        store.add(Kind.PERFORMANCE, NOW - 4_000_000 + moment, 1, 1, b"x")
+    assert await soon(store.write())
+
+
+async def test_an_agent_killed_right_after_a_loss_knows_of_it_still(path: Path) -> None:
+    store = Store(path, Quota(age=3_600))
+    await store.open()
+    await lossy(store, count=3)
+    await store._shut()
+
+    async with kept(path, Quota(age=3_600)) as after:
+        after.add(NOW)
+        (told,) = (await after.batch()).header.drops
+
+    assert (told.reason, told.count) == (DropReport.REASON_AGE, 3)
+
+
+async def test_losses_of_many_commits_are_one_stretch_in_memory_and_on_the_disk(
+    path: Path,
+) -> None:
+    store = Store(path, Quota(age=3_600))
+    await store.open()
+    for count in (3, 2, 4):
+        await lossy(store, count=count)
+    store.lost(Reason.AGE, Kind.PERFORMANCE, 1, NOW - 5_000_000, NOW - 5_000_000)
+    await store.write()
+
+    first, last = NOW - 5_000_000, NOW - 4_000_000 + 3
+    stretch = Drop(1, Reason.AGE, Kind.PERFORMANCE, 10, first, last)
+    assert list(store.drops._drops.values()) == [stretch]
+    await store.close()
+    assert Spool(path, Quota()).drops() == [stretch]
 
 
 @pytest.mark.parametrize(
