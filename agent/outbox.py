@@ -263,6 +263,8 @@ class Outbox:
         waiting = [b for b in self._batches.values() if b.state is State.ACCEPTED]
         for batch in waiting[:-ACCEPTED_LIMIT]:
             del self._batches[batch.sequence]
+            # Nobody will know here when it is durable: another batch tells of these again.
+            self._store.drops.stray(batch.reports)
             self._store.accept(Mark(batch.span, batch.sequence, batch.accepted_at))
         self._changed.set()
 

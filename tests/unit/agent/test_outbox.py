@@ -3,8 +3,10 @@ import logging
 
 import pytest
 
+from agent import drops as drops_module
 from agent import outbox as module
 from agent import store as store_module
+from agent.items import Kind, Reason
 from agent.outbox import Outbox
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot, PerformanceSnapshotBatch
 from tests.unit.agent.edge import soon
@@ -215,6 +217,25 @@ async def test_accepted_batches_whose_durable_word_got_lost_do_not_pile_up(
 
     assert list(outbox._batches) == [4, 5]
     assert outbox.dropped == 0
+
+
+async def test_what_such_batches_told_of_losses_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ACCEPTED_LIMIT", 2)
+    monkeypatch.setattr(drops_module, "PERIOD", 0.0)
+    outbox = Outbox("v")
+    outbox._store.lost(Reason.AGE, Kind.DOCKER, 4, 1, 2)
+    told = []
+    for moment in range(4):
+        fill(outbox, moment)
+        batch = await next_batch(outbox)
+        told.append([drop.count for drop in batch.header.drops])
+        outbox.accepted([batch.header.sequence])
+
+    assert told == [[4], [], [], [4]]
+    outbox.durable([4])
+    assert outbox._store.drops._drops == {}
 
 
 async def test_settled_waits_for_the_last_acceptance() -> None:
