@@ -30,28 +30,35 @@ class Drops:
         self._drops: dict[int, Drop] = {}
         self._under_way: set[int] = set()
         self._last = 0
+        self._reserved = 0  # the first id of those that no commit has used; 0 without
         self._may_log = Seldom(PERIOD)
         self._may_report = Seldom(PERIOD)
 
-    def adopt(self, kept: Iterable[Drop], *, same: bool) -> None:
-        """Go on from what a spool knows; in another than before, its numbers come first."""
+    def adopt(self, kept: Iterable[Drop], *, same: bool, after: int) -> None:
+        """Go on from what a spool knows; in another than before, its numbers come first.
+
+        New ones get numbers beyond `after`, which none of an earlier start had.
+        """
         mine, self._drops = self._drops, {drop.id: drop for drop in kept}
         self._under_way.clear()
+        self._reserved = 0
         if same:
             self._drops.update(mine)
             return
-        self._last = max(self._drops, default=0)
+        self._last = max(after, *self._drops, 0)
         self.changed.clear()
         for drop in mine.values():
             self._open(drop.reason, drop.kind, drop.count, drop.first, drop.last)
 
     def reserve(self) -> int:
         """The first of as many ids as one commit may need for what the quota takes."""
-        first, self._last = self._last + 1, self._last + len(Reason) * len(Kind)
-        return first
+        if not self._reserved:
+            self._reserved, self._last = self._last + 1, self._last + len(Reason) * len(Kind)
+        return self._reserved
 
     def take(self, drop: Drop) -> list[int]:
         """One that is on the disk already; which of those there this makes superfluous."""
+        self._reserved = 0
         self._count(drop.reason, drop.count)
         grown = self._growing(drop.reason, drop.kind)
         if grown is None:

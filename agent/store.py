@@ -147,7 +147,7 @@ class Store:
             await self._shut()
             return
         self.sequence, spans, drops = kept
-        self.drops.adopt(drops, same=spool.epoch == self.epoch)
+        self.drops.adopt(drops, same=spool.epoch == self.epoch, after=self.sequence)
         self.epoch = spool.epoch
         self._changes = Changes()
         self._writable = True

@@ -339,6 +339,19 @@ async def test_a_stretch_with_impossible_times_is_told_within_the_possible(path:
     assert len(batch.header.drops) == 1
 
 
+async def test_no_two_losses_of_one_spool_have_one_number(path: Path) -> None:
+    told = []
+    for number in range(3):
+        async with kept(path) as keeping:
+            keeping.store.lost(Reason.AGE, Kind.DOCKER, 1, NOW, NOW)
+            keeping.add(NOW + number)
+            batch = await keeping.batch()
+            told += [(batch.header.epoch, drop.id) for drop in batch.header.drops]
+            keeping.outbox.durable([batch.header.sequence])
+
+    assert len(set(told)) == len(told) == 3
+
+
 async def test_a_file_damaged_while_running_begins_a_new_epoch_and_loses_nothing_new(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
