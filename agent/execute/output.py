@@ -8,8 +8,17 @@ LIMIT = 1024 * 1024  # bytes
 PART = 64 * 1024  # bytes
 # What comes after a quiet while goes at once, then what has gathered for so long.
 PAUSE = 0.05  # seconds
+# Half of what the edge passes on of one answer. The pauses grow with the parts, so that a command
+# that prints all the time has no more of them when its time is over.
+PARTS_AT_MOST = 8_192
+LONGEST = 3600.0  # seconds
 
 Send = Callable[[CommandResponse], Awaitable[None]]
+
+
+def pause(parts: int) -> float:
+    """Seconds between this many parts and the next."""
+    return max(PAUSE, 2 * LONGEST * parts / PARTS_AT_MOST**2)
 
 
 class Output:
@@ -50,7 +59,7 @@ class Output:
                 self._room.set()
                 if self._waiting() < PART:
                     with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(self._ended.wait(), PAUSE)
+                        await asyncio.wait_for(self._ended.wait(), pause(self._parts))
 
     def end(self) -> None:
         self._ended.set()

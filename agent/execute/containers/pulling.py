@@ -8,6 +8,7 @@ from agent.engine import Record, text_of
 from agent.execute.containers.answers import MESSAGE_LIMIT, SAYS, translated
 from agent.execute.containers.checks import ImageName
 from agent.execute.failure import CommandFailedError, not_found, unavailable
+from agent.execute.output import pause
 from flotilla.v1.command_pb2 import CommandResponse, PullProgress
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class _Progress:
         self._layers: dict[str, PullProgress] = {}
         self._changed: dict[str, None] = {}  # in the order in which they changed
         self._said = time.monotonic()
+        self._times = 0
 
     def take(self, record: Record) -> None:
         amounts = record.get("progressDetail") or {}
@@ -84,9 +86,11 @@ class _Progress:
 
     def due(self) -> PullProgress | None:
         """The layer that has waited longest, unless something was said just now."""
-        if not self._changed or time.monotonic() - self._said < INTERVAL:
+        interval = max(INTERVAL, pause(self._times))
+        if not self._changed or time.monotonic() - self._said < interval:
             return None
         self._said = time.monotonic()
+        self._times += 1
         layer = next(iter(self._changed))
         del self._changed[layer]
         return self._layers[layer]
