@@ -10,6 +10,7 @@ from agent.execute import failure
 from agent.execute.files import drafts, removing, renaming
 from agent.execute.files.copying import Copying
 from agent.execute.files.entries import describe, last_name
+from agent.execute.files.ground import inode
 from agent.execute.files.reasons import explained
 from agent.execute.files.tree import ITSELF, Place, Tree
 from flotilla.v1.command_pb2 import FileAction, FileEntry
@@ -35,6 +36,8 @@ def rename(tree: Tree, action: FileAction) -> FileEntry:
         with tree.pin(source) as there:
             if there.is_folder:
                 tree.ground.check_whole(there.status, action.path)
+                with explained(action.destination):
+                    _refuse_inside(place.folder, there.status)
         with explained(action.destination):
             try:
                 renaming.rename(
@@ -47,6 +50,22 @@ def rename(tree: Tree, action: FileAction) -> FileEntry:
                 _carry(tree, source, place, replace=action.overwrite)
         drafts.sync(place.folder)
         return described(tree, place)
+
+
+def _refuse_inside(folder: int, moved: os.stat_result) -> None:
+    """Raises: CommandFailedError: a folder that is to be moved is this one, or above it."""
+    here = os.dup(folder)
+    try:
+        below = None
+        while (status := inode(os.fstat(here))) != below:
+            if status == inode(moved):
+                raise failure.invalid("a folder cannot be moved into itself")
+            below = status
+            above = os.open("..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+            os.close(here)
+            here = above
+    finally:
+        os.close(here)
 
 
 def copy(tree: Tree, action: FileAction) -> FileEntry:

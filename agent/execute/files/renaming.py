@@ -19,13 +19,26 @@ def rename(folder: int, name: str, to_folder: int, to_name: str, *, replace: boo
     except OSError as error:
         if error.errno not in _UNKNOWN:
             raise
-        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            # An empty folder of our own making is all that is replaced.
-            os.mkdir(to_name, dir_fd=to_folder)
+        _rename_in_two(folder, name, to_folder, to_name)
+
+
+def _rename_in_two(folder: int, name: str, to_folder: int, to_name: str) -> None:
+    """Take the name first, and let go of it where the other half fails."""
+    if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        # An empty folder of our own making is all that is replaced.
+        os.mkdir(to_name, dir_fd=to_folder)
+        try:
             os.rename(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder)
-            return
-        os.link(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder, follow_symlinks=False)
+        except OSError:
+            os.rmdir(to_name, dir_fd=to_folder)
+            raise
+        return
+    os.link(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder, follow_symlinks=False)
+    try:
         os.unlink(name, dir_fd=folder)
+    except OSError:
+        os.unlink(to_name, dir_fd=to_folder)
+        raise
 
 
 def _rename_new(folder: int, name: str, to_folder: int, to_name: str) -> None:

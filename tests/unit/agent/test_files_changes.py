@@ -130,12 +130,13 @@ async def test_a_rename_takes_the_link_and_not_what_it_leads_to(box: FileBox) ->
     assert tree(box.root) == {"f": "f"}
 
 
+def unknown(*_: object) -> None:
+    raise OSError(22, "unknown flag")
+
+
 async def test_without_renameat2_nothing_is_overwritten_either(
     box: FileBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unknown(*_: object) -> None:
-        raise OSError(22, "unknown flag")
-
     monkeypatch.setattr(renaming, "_rename_new", unknown)
     (box.root / "a").write_text("a")
     (box.root / "b").write_text("b")
@@ -146,6 +147,39 @@ async def test_without_renameat2_nothing_is_overwritten_either(
         assert refused[0] == CONFLICT
         await box.act("RENAME", box.root / source, destination=box.root / f"{source}2")
     assert tree(box.root) == {"a2": "a", "b": "b", "folder2": "/", "folder2/x": ""}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["renameat2", "without it"])
+async def test_a_folder_does_not_go_into_itself(
+    box: FileBox, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    if not known:
+        monkeypatch.setattr(renaming, "_rename_new", unknown)
+    (box.root / "a/b").mkdir(parents=True)
+    (box.root / "link").symlink_to("a/b")
+    for place in ("a/c", "a/b/c", "link/c"):
+        for overwrite in (False, True):
+            refused = await box.refusal(
+                "RENAME", box.root / "a", destination=box.root / place, overwrite=overwrite
+            )
+            assert refused == (INVALID, "a folder cannot be moved into itself")
+    assert tree(box.root) == {"a": "/", "a/b": "/", "link": "→ a/b"}
+    await box.act("RENAME", box.root / "a/b", destination=box.root / "b")
+
+
+def test_a_rename_that_fails_leaves_nothing_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renaming, "_rename_new", unknown)
+    (tmp_path / "a").mkdir()
+    folder, inside = (os.open(path, os.O_PATH) for path in (tmp_path, tmp_path / "a"))
+
+    with pytest.raises(OSError, match="Invalid argument"):
+        renaming.rename(folder, "a", inside, "b", replace=False)
+
+    assert tree(tmp_path) == {"a": "/"}
+    os.close(folder)
+    os.close(inside)
 
 
 async def test_a_rename_to_another_disk_carries_everything_over(tmp_path: Path) -> None:
