@@ -108,7 +108,7 @@ def commit(tree: Tree, action: FileAction) -> FileEntry:
 def install(
     tree: Tree, place: Place, draft: str, descriptor: int, *, replace: bool, expected: str = ""
 ) -> None:
-    """Give a finished draft its place at once, with mode and owner of what it replaces.
+    """Give a finished draft its place at once, with mode and owner of the file it replaces.
 
     Raises:
         CommandFailedError: something is there that may not be replaced.
@@ -121,7 +121,11 @@ def install(
         if not replace:
             raise failure.conflict(f"{place.path} is there already")
         with tree.pin(place) as old:
-            take_after(descriptor, old, wholly=True)
+            # A link's mode says nothing: anybody may do anything with it.
+            if old.is_file:
+                take_after(descriptor, old, wholly=True)
+            else:
+                os.fchmod(descriptor, FILE_MODE)
     os.fsync(descriptor)
     with contextlib.ExitStack() as stack:
         if expected:

@@ -18,6 +18,7 @@ from tests.unit.agent.disk import small_disk
 from tests.unit.agent.filebox import (
     CONFLICT,
     INVALID,
+    NOBODY,
     TOO_LARGE,
     UNAVAILABLE,
     FileBox,
@@ -111,6 +112,23 @@ async def test_what_is_packed_comes_out_the_same(box: FileBox) -> None:
     assert (out / "site/deep").stat().st_mode & 0o7777 == 0o750
     # Whoever may write may set these bits; an archive may not.
     assert (out / "site/run").stat().st_mode & 0o7777 == 0o755
+
+
+async def test_an_archive_in_place_of_a_link_has_a_files_mode(box: FileBox) -> None:
+    (box.root / "f").write_text("f")
+    target = box.outside / "secret"
+    for name in ("link", "old"):
+        (box.root / name).symlink_to(target)
+    os.chown(box.root / "link", NOBODY, NOBODY, follow_symlinks=False)
+    (box.root / "old").unlink()
+    (box.root / "old").write_text("old")
+    (box.root / "old").chmod(0o600)
+    for name, mode in (("link", 0o644), ("old", 0o600)):
+        made = box.root / name
+        await box.act("ARCHIVE", box.root, names=["f"], destination=made, overwrite=True)
+        status = made.lstat()
+        assert (oct(status.st_mode), status.st_uid) == (oct(stat.S_IFREG | mode), os.geteuid())
+    assert target.read_text() == "outside"
 
 
 async def test_an_archive_of_nothing_or_of_paths_is_refused(box: FileBox) -> None:
