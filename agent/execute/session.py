@@ -49,7 +49,7 @@ class Session:
         self.exit: PtyExit | None = None
         self._channel = channel
         self._changed = changed
-        self._takes_input = action.kind != PtyAction.KIND_CONTAINER_LOGS
+        self.is_log = is_log(action)
         self._window = min(max(action.window_bytes, WINDOW_MIN), WINDOW_MAX)
         seconds = action.lease_ms / 1000 or LEASE_DEFAULT
         self._lease = min(max(seconds, LEASE_MIN), LEASE_MAX)
@@ -183,7 +183,7 @@ class Session:
 
     def expects(self, typed: PtyInput) -> bool:
         """Whether it comes next; what does not is answered with what does."""
-        if not self._takes_input or self.exit or not 0 < len(typed.data) <= INPUT_FRAME:
+        if self.is_log or self.exit or not 0 < len(typed.data) <= INPUT_FRAME:
             return False
         room = INPUT_LIMIT - (self._typed - self._taken)
         if typed.offset == self._typed and len(typed.data) <= room:
@@ -251,6 +251,10 @@ class Session:
 
     def _message(self, **event: Any) -> PtyDataToServer:
         return PtyDataToServer(session_id=self.id, **event)
+
+
+def is_log(action: PtyAction) -> bool:
+    return action.kind == PtyAction.KIND_CONTAINER_LOGS
 
 
 def fits(columns: int, rows: int) -> bool:

@@ -1,6 +1,7 @@
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import logging
 import math
 import time
@@ -18,7 +19,7 @@ from agent.execute.failure import (
 )
 from agent.execute.ledger import Row
 from agent.execute.policy import Policy
-from agent.execute.session import Session, fits
+from agent.execute.session import Session, fits, is_log
 from agent.execute.tools import Tools
 from agent.execute.trust import NAME, Trust, digest
 from agent.seldom import Seldom
@@ -37,7 +38,8 @@ from flotilla.v1.command_pb2 import (
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8
+AT_ONCE = 8  # terminals, and shells in containers
+LOGS_AT_ONCE = 8
 OVER_LIMIT = 16  # sessions that are over, whose owner may not know yet
 NOTICE_LIMIT = 64
 OPEN_TIMEOUT = 15.0  # seconds
@@ -45,6 +47,14 @@ CLOSE_TIMEOUT = 6.0  # seconds
 LOG_PERIOD = 5.0  # seconds
 OFF = "{} off on this host; its owner turns that on in the agent's policy.toml there"
 REFUSED = 126  # a shell's word for "found, but may not be run"
+
+
+@dataclasses.dataclass(slots=True)
+class _Start:
+    """A session that is about to begin."""
+
+    is_log: bool
+    unwanted: str = ""  # why it shall not
 
 
 class Sessions:
@@ -58,8 +68,7 @@ class Sessions:
         # In turn: whose frame was sent goes to the end.
         self._sessions: collections.OrderedDict[str, Session] = collections.OrderedDict()
         self._running: dict[str, asyncio.Future[None]] = {}
-        # Why a session that is about to begin shall not.
-        self._starting: dict[str, str] = {}
+        self._starting: dict[str, _Start] = {}
         self._starts: set[asyncio.Future[None]] = set()
         self._notices: collections.OrderedDict[str, PtyExit] = collections.OrderedDict()
         self._changed = asyncio.Event()
@@ -81,7 +90,7 @@ class Sessions:
             return
         if name in self._starting:
             if kind == "close":
-                self._starting[name] = data.close.reason or "closed"
+                self._starting[name].unwanted = data.close.reason or "closed"
             return
         session = self._sessions.get(name)
         if session is None:
@@ -128,8 +137,8 @@ class Sessions:
     async def close(self) -> None:
         """End all of them, and what they started."""
         self._stopping = True
-        for name in self._starting:
-            self._starting[name] = "the agent was stopped"
+        for start in self._starting.values():
+            start.unwanted = "the agent was stopped"
         if self._starts:
             await asyncio.wait(self._starts, timeout=CLOSE_TIMEOUT)
         for session in self._sessions.values():
@@ -175,7 +184,7 @@ class Sessions:
                     raise conflict("there is such a session already")
                 session.begin_again()
             elif name not in self._starting:
-                self._starting[name] = ""
+                self._starting[name] = _Start(is_log(command.pty))
                 start = asyncio.ensure_future(self._begin(command, row))
                 self._starts.add(start)
                 start.add_done_callback(self._starts.discard)
@@ -199,7 +208,7 @@ class Sessions:
             self._refuse(name, error)
             return
         finally:
-            unwanted = self._starting.pop(name)
+            unwanted = self._starting.pop(name).unwanted
         session = Session(command.pty, channel, row.digest, self._changed.set)
         self._add(session)
         if unwanted:
@@ -213,8 +222,7 @@ class Sessions:
             raise CommandFailedError(failure, known.reason or "the session is over")
         self._trust.check_time(command)
         self._check_allowed(command.pty)
-        lasting = command.pty.kind != PtyAction.KIND_CONTAINER_LOGS
-        await self._executed.begin(row, lasting=lasting)
+        await self._executed.begin(row, lasting=not is_log(command.pty))
         name, actor = command.pty.session_id, command.actor[:64]
         log.info("session %s of command %s, asked by %s", name, row.id, actor)
 
@@ -222,19 +230,30 @@ class Sessions:
         policy, kind = self._policy, action.kind
         if kind not in PtyAction.Kind.values():
             raise invalid("the agent does not know such a session: is it older than the server?")
-        if kind != PtyAction.KIND_CONTAINER_LOGS and not policy.shell:
+        of_log = is_log(action)
+        if not of_log and not policy.shell:
             raise forbidden(OFF.format("the shell is"))
-        if kind == PtyAction.KIND_CONTAINER_LOGS and not policy.docker:
+        if of_log and not policy.docker:
             raise forbidden(OFF.format("Docker is"))
         if kind == PtyAction.KIND_CONTAINER_EXEC and policy.docker != Powers.DOCKER_ACCESS_ACTIONS:
             raise forbidden(OFF.format("acting on Docker is"))
-        if kind != PtyAction.KIND_CONTAINER_LOGS and not fits(action.columns, action.rows):
+        if not of_log and not fits(action.columns, action.rows):
             raise invalid("a terminal has 1 to 1000 columns and 1 to 500 rows")
         if self._stopping:
             raise busy("the agent is about to stop")
-        live = sum(not session.exit for session in self._sessions.values())
-        if live + len(self._starting) > AT_ONCE:
-            raise busy(f"{AT_ONCE} sessions are open there already")
+        self._check_room(of_log=of_log)
+
+    def _check_room(self, *, of_log: bool) -> None:
+        """Logs that are followed take no terminal's place, nor the other way."""
+        live = sum(
+            session.is_log == of_log for session in self._sessions.values() if not session.exit
+        )
+        starting = sum(start.is_log == of_log for start in self._starting.values())
+        limit, what = (
+            (LOGS_AT_ONCE, "logs are followed") if of_log else (AT_ONCE, "terminals are open")
+        )
+        if live + starting > limit:
+            raise busy(f"{limit} {what} there already")
 
     async def _open(self, action: PtyAction, row: Row) -> Channel:
         try:

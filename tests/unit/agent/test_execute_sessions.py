@@ -8,7 +8,9 @@ import pytest
 from nacl.signing import SigningKey
 
 from agent.execute import session as session_module
+from agent.execute.channel import Channel
 from agent.execute.policy import Policy
+from agent.execute.sessions import Sessions
 from flotilla.v1.agent_pb2 import Powers
 from flotilla.v1.command_pb2 import (
     CommandResponse,
@@ -428,6 +430,53 @@ async def test_beyond_eight_at_once_sessions_are_refused_as_busy(agent: Obeying)
     shown[0].closes()
     await shown[0].ended()
     await opened(agent, "s-10")
+
+
+class Silent:
+    """A container's log in which nothing happens."""
+
+    program = "log"
+
+    async def read(self, most: int) -> bytes:
+        await asyncio.Event().wait()
+        return bytes(most)
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def resize(self, columns: int, rows: int) -> None: ...
+
+    async def close(self) -> int:
+        return 0
+
+
+async def test_logs_that_are_followed_take_no_terminals_place(
+    agent: Obeying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Sessions._channel
+
+    async def silent(sessions: Sessions, action: PtyAction) -> Channel:
+        if action.kind == PtyAction.KIND_CONTAINER_LOGS:
+            return Silent()
+        return await channel(sessions, action)
+
+    monkeypatch.setattr(Sessions, "_channel", silent)
+    logs = {"kind": PtyAction.KIND_CONTAINER_LOGS, "container": "0" * 64}
+    for number in range(8):
+        agent.hands.session(console.start(f"log-{number}", **logs))
+        assert await Shown(agent, f"log-{number}").hear() == "started"
+
+    found, reason = await refusal(agent, console.start("log-9", **logs))
+    assert (found, reason) == (
+        CommandResponse.FAILURE_BUSY,
+        "8 logs are followed there already",
+    )
+    shown = await opened(agent, "s-1")
+    agent.say("log-0", close=PtyClose())
+    await Shown(agent, "log-0").ended()
+    agent.hands.session(console.start("log-10", **logs))
+    assert await Shown(agent, "log-10").hear() == "started"
+    shown.closes()
+    await shown.ended()
 
 
 def unsigned(data: PtyDataToAgent) -> PtyDataToAgent:
