@@ -23,10 +23,16 @@ from agent.execute.files.tree import Tree
 BLOCK = 256 * 1024  # bytes
 HEADER_LIMIT = 64 * 1024  # bytes of one member's names and attributes
 GLOBAL_LIMIT = 64  # attributes that hold for all members
+ENTRY_LIMIT = 100_000
+ENTRY = b"PK\1\2"  # where an entry of a zip's table of contents begins
 DIRECTORY_LIMIT = 16 * 1024 * 1024  # bytes of a zip's table of contents
 TARGET_LIMIT = 4096  # bytes of what a link says
 XZ_MEMORY = 128 * 1024 * 1024  # bytes; what `xz -9` needs, and half as much again
 DAMAGED = "this archive is damaged, or of a kind not known here (tar, tar.gz, tar.bz2, tar.xz, zip)"
+
+
+def too_many() -> failure.CommandFailedError:
+    return failure.too_large(f"this archive has more than {ENTRY_LIMIT} entries")
 
 
 class Kind(Enum):
@@ -259,12 +265,19 @@ def _tar_member(stream: _Stream, info: tarfile.TarInfo) -> Member:
 
 
 class _Bounded(io.FileIO):
-    """A zip; its table of contents is read in one piece, whatever it says of its length."""
+    """A zip; its table of contents is read in one piece, whatever it says of its length.
+
+    From that, zipfile makes half a kilobyte for each entry there is, not for each the end record
+    speaks of.
+    """
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size > DIRECTORY_LIMIT:
             raise failure.too_large("this archive has a table of contents that is too large")
-        return super().read(size) or b""
+        data = super().read(size) or b""
+        if data.count(ENTRY) > ENTRY_LIMIT:
+            raise too_many()
+        return data
 
 
 def _zip_members(tree: Tree, descriptor: int, budget: Budget) -> Iterator[Member]:

@@ -6,16 +6,15 @@ import stat
 from pathlib import PurePosixPath
 
 from agent.execute import failure
-from agent.execute.files import drafts, renaming
+from agent.execute.files import drafts, members, renaming
 from agent.execute.files.ground import mount_id
-from agent.execute.files.members import Budget, Kind, Member, members
+from agent.execute.files.members import Budget, Kind, Member
 from agent.execute.files.moving import FOLDER_MODE, described
 from agent.execute.files.reasons import explained
 from agent.execute.files.removing import DEPTH_LIMIT
 from agent.execute.files.tree import Place, Tree, outward, reading
 from flotilla.v1.command_pb2 import FileAction, FileEntry
 
-ENTRY_LIMIT = 100_000
 BYTES_LIMIT = 10 * 1024**3
 # What deflate does to a text that repeats itself, and more than it does to most.
 RATIO_LIMIT = 250
@@ -58,11 +57,11 @@ def _fill(tree: Tree, archive: int, top: int) -> None:
     honest = max(RATIO_FREE, RATIO_LIMIT * os.fstat(archive).st_size)
     with contextlib.closing(_Unpacking(top)) as unpacking:
         for count, member in enumerate(
-            members(tree, archive, Budget(min(BYTES_LIMIT, room, honest))), start=1
+            members.members(tree, archive, Budget(min(BYTES_LIMIT, room, honest))), start=1
         ):
             tree.go_on()
-            if count > ENTRY_LIMIT:
-                raise failure.too_large(f"this archive has more than {ENTRY_LIMIT} entries")
+            if count > members.ENTRY_LIMIT:
+                raise members.too_many()
             unpacking.add(member)
         unpacking.finish()
 

@@ -286,10 +286,30 @@ async def test_a_bomb_is_stopped_and_leaves_nothing(
     box: FileBox, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(unpacking, "RATIO_FREE", 2 << 20)
-    monkeypatch.setattr(unpacking, "ENTRY_LIMIT", 20)
+    monkeypatch.setattr(members, "ENTRY_LIMIT", 20)
     (box.root / "archive").write_bytes(BOMBS[name]())
     refused = await box.refusal("EXTRACT", box.root / "archive", destination=box.root / "out")
     assert refused[0] == TOO_LARGE
+    assert names(box.root) == ["archive"]
+
+
+@pytest.mark.parametrize("said", [21, 1, 0xFFFF], ids=["honest", "a lie", "said elsewhere"])
+async def test_a_zip_with_too_many_entries_is_refused_before_they_are_listed(
+    box: FileBox, monkeypatch: pytest.MonkeyPatch, said: int
+) -> None:
+    data = bytearray(zipped(*((f"f{n}", b"") for n in range(21))))
+    data[-14:-10] = said.to_bytes(2, "little") * 2
+    (box.root / "archive").write_bytes(data)
+
+    def entry(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(members, "ENTRY_LIMIT", 20)
+    monkeypatch.setattr(zipfile, "ZipInfo", entry)
+
+    refused = await box.refusal("EXTRACT", box.root / "archive", destination=box.root / "out")
+
+    assert refused == (TOO_LARGE, "this archive has more than 20 entries")
     assert names(box.root) == ["archive"]
 
 
