@@ -130,6 +130,7 @@ class Outbox:
         # What is accepted is no longer in danger and goes before what is not.
         for batch in self._batches.values():
             if batch.state is State.ACCEPTED:
+                self._store.drops.stray(batch.reports)
                 self._finish(batch)
                 return
         item = self._store.drop_oldest()

@@ -238,6 +238,22 @@ async def test_what_such_batches_told_of_losses_is_told_again(
     assert outbox._store.drops._drops == {}
 
 
+async def test_what_made_room_in_memory_has_its_losses_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_module, "ITEM_LIMIT", 2)
+    monkeypatch.setattr(drops_module, "PERIOD", 0.0)
+    outbox = Outbox("v")
+    outbox._store.lost(Reason.AGE, Kind.DOCKER, 4, 1, 2)
+    fill(outbox, 1)
+    told = (await next_batch(outbox)).header.drops
+    outbox.accepted([1])
+
+    fill(outbox, 2, 3)
+
+    assert (await next_batch(outbox)).header.drops == told
+
+
 async def test_settled_waits_for_the_last_acceptance() -> None:
     outbox = Outbox("v")
     fill(outbox, 1)
