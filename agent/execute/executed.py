@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from google.protobuf.message import DecodeError
+
 from agent.errors import LedgerDamagedError, LedgerError
 from agent.execute.failure import forbidden
 from agent.execute.ledger import Ledger, Row
@@ -65,7 +67,7 @@ class Executed:
         known = await self._ask(lambda ledger: ledger.find(row.id))
         if known:
             _check_same(known.digest, row)
-            return _unpacked(known.result) if known.result else _failed(FORGOTTEN)
+            return _unpacked(known.result)
         if recent:
             return _failed(FORGOTTEN)
         oldest = max(self._floor, self._ledger.oldest if self._ledger else 0)
@@ -158,9 +160,12 @@ class Executed:
         except LedgerDamagedError as error:
             aside = self._path.with_name(f"{self._path.name}.damaged")
             log.error("%s; kept as %s, commands from before now are refused", error, aside.name)  # noqa: TRY400  # no bug here
-            for ending in ("-wal", "-journal"):
-                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
-            self._path.replace(aside)
+            try:
+                for ending in ("-wal", "-journal"):
+                    self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+                self._path.replace(aside)
+            except OSError as failed:
+                raise LedgerError(f"{self._path}: {failed.strerror}") from None
             return Ledger(self._path, self._now())
 
     def _remember(self, recent: Recent) -> None:
@@ -193,5 +198,8 @@ def _packed(response: CommandResponse) -> bytes:
     return zlib.compress(response.SerializeToString(), 1)
 
 
-def _unpacked(result: bytes) -> CommandResponse:
-    return CommandResponse.FromString(zlib.decompress(result))
+def _unpacked(result: bytes | None) -> CommandResponse:
+    try:
+        return CommandResponse.FromString(zlib.decompress(result or b""))
+    except (zlib.error, DecodeError):
+        return _failed(FORGOTTEN)

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -207,3 +208,29 @@ async def test_many_at_once_are_each_written(memory: Executed) -> None:
 
     for number in range(50):
         assert await memory.find(row(f"c{number}")) == response("x")
+
+
+async def test_a_result_that_cannot_be_read_any_more_counts_as_forgotten(
+    path: Path, memory: Executed
+) -> None:
+    await done(memory, "a")
+    await memory.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE commands SET result = x'00'")
+
+    found = await memory.find(row("a"))
+
+    assert found is not None
+    assert found.reason == executed.FORGOTTEN
+
+
+async def test_a_damaged_file_that_cannot_be_set_aside_leaves_memory(
+    path: Path, memory: Executed
+) -> None:
+    path.write_bytes(b"this is not a database at all" * 100)  # noqa: ASYNC240  # a temporary one
+    path.with_name("executed.db.damaged").mkdir()
+
+    await memory.begin(row("a"), lasting=True)
+    await memory.end(row("a"), response("x"))
+
+    assert await memory.find(row("a")) == response("x")
