@@ -54,6 +54,18 @@ class State(enum.Enum):
     ACCEPTED = enum.auto()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extent:
+    count: int
+    oldest: int  # Unix milliseconds
+    newest: int
+
+    @classmethod
+    def of(cls, items: list[Item]) -> "Extent":
+        times = [item.time for item in items]
+        return cls(sum(item.count for item in items), min(times), max(times))
+
+
 @dataclasses.dataclass(slots=True)
 class Batch:
     sequence: int
@@ -61,6 +73,7 @@ class Batch:
     live: bool
     items: list[Item]  # until they are accepted
     reports: tuple[DropReport, ...]
+    extent: Extent | None = None  # of the items that were accepted
     state: State = State.READY
     not_before: float = 0.0  # monotonic
     accepted_at: int = 0  # Unix seconds
@@ -258,6 +271,7 @@ class Outbox:
             if batch and batch.state is not State.ACCEPTED:
                 batch.state = State.ACCEPTED
                 batch.accepted_at = int(time.time())
+                batch.extent = Extent.of(batch.items) if batch.items else None
                 batch.items = []
                 # In the order of acceptance, which is that of becoming durable.
                 self._batches[sequence] = self._batches.pop(sequence)
@@ -288,13 +302,12 @@ class Outbox:
         self._changed.set()
 
     def _count_refused(self, batch: Batch, reason: str) -> None:
-        if not batch.items:
+        lost = Extent.of(batch.items) if batch.items else batch.extent
+        if lost is None:
             return
-        count = sum(item.count for item in batch.items)
-        times = [item.time for item in batch.items]
         kind = batch.span.kind
-        self._store.lost(Reason.REFUSED, kind, count, min(times), max(times))
-        log.error("the server refused %d of %s: %s", count, kind.name.lower(), reason)
+        self._store.lost(Reason.REFUSED, kind, lost.count, lost.oldest, lost.newest)
+        log.error("the server refused %d of %s: %s", lost.count, kind.name.lower(), reason)
 
     def retry(self, sequences: Iterable[int], after: float) -> None:
         """Send again, but not within the next `after` seconds."""

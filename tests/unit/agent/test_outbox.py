@@ -141,6 +141,19 @@ async def test_refused_is_forgotten_counted_and_logged(caplog: pytest.LogCapture
     assert "refused 2 of performance: malformed" in caplog.text
 
 
+async def test_what_is_refused_after_it_was_accepted_is_counted_all_the_same() -> None:
+    outbox = Outbox("v")
+    fill(outbox, 1, 2)
+    await next_batch(outbox)
+
+    outbox.accepted([1])
+    outbox.refuse([1], "set aside")
+    outbox.resend()
+
+    assert await nothing_to_send(outbox)
+    assert outbox.dropped == 2
+
+
 async def test_retry_sends_again_after_the_wait_and_before_what_is_newer() -> None:
     outbox = Outbox("v")
     fill(outbox, 1)
