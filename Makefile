@@ -124,7 +124,7 @@ test-chaos: setup database ## The short form of `make chaos`
 chaos: setup database ## Break everything under load, and count; ARGS=--short for the short form
 	@$(PYTHON) tests/chaos/run.py $(ARGS)
 
-bench: setup database ## Measure this machine and revision; see docs/benchmarks
+bench: setup database docker ## Measure this machine and revision; see docs/benchmarks
 	@$(PYTHON) tests/bench/run.py $(ARGS)
 
 # --- what the targets above stand on ---

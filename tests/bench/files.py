@@ -16,16 +16,13 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
-from deploy.local import machine
 from deploy.local.settings import Settings
 from tests.bench import own_stack
 from tests.fixtures import programs
@@ -72,7 +69,7 @@ async def measure(settings: Settings, megabytes: int) -> Figures:
     root.mkdir()
     source = settings.state / "source"
     digest = _make(source, megabytes)
-    async with _logged_in(settings) as client:
+    async with own_stack.logged_in(settings) as client:
         vps_id, agent = await programs.enrolled_agent(
             *(client, settings.state / "files-agent"),
             policy=f'files = "write"\nfile_roots = ["{root}"]\n',
@@ -143,17 +140,6 @@ def _make(path: Path, megabytes: int) -> str:
             digest.update(block)
             file.write(block)
     return digest.hexdigest()
-
-
-@asynccontextmanager
-async def _logged_in(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    with machine.logged_in(settings) as known:
-        headers = {"Authorization": known.headers["Authorization"]}
-        base_url = str(known.base_url)
-    async with httpx.AsyncClient(
-        base_url=base_url, headers=headers, trust_env=False, timeout=120
-    ) as client:
-        yield client
 
 
 if __name__ == "__main__":

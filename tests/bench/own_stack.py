@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from deploy.local import processes
+import httpx
+
+from deploy.local import machine, processes
 from deploy.local.processes import Supervisor
 from deploy.local.settings import PORTS, REPOSITORY, Settings, read
 
@@ -37,6 +39,17 @@ def running() -> Iterator[Settings]:
     finally:
         _stack("down", environment, DOWN_SECONDS)
         shutil.rmtree(state)
+
+
+@asynccontextmanager
+async def logged_in(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    with machine.logged_in(settings) as known:
+        headers = {"Authorization": known.headers["Authorization"]}
+        base_url = str(known.base_url)
+    async with httpx.AsyncClient(
+        base_url=base_url, headers=headers, trust_env=False, timeout=120
+    ) as client:
+        yield client
 
 
 def supervisor(settings: Settings) -> Supervisor:

@@ -21,6 +21,7 @@ from deploy.local.settings import Settings, state_folder
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 from tests.bench import (
     files,
+    installed,
     latency,
     own_stack,
     peers,
@@ -149,6 +150,9 @@ async def observe(settings: Settings, seconds: float) -> Observed:
         await stack.enter_async_context(_meanwhile(latency.collect(url, delays)))
         roots = {name: pids[name] for name in ("agent", *own_stack.SERVERS)}
         roots |= {peer.name: peer.process.pid for peer in beside}
+        say(f"starting {installed.NAME}")
+        built = await stack.enter_async_context(installed.running(settings))
+        roots |= {installed.NAME: built.process.pid}
         await asyncio.sleep(WARM_UP)
         say(f"measuring for {seconds:g} s")
         first = await sizes.mark(tap, pids["agent"], edge)
@@ -158,7 +162,8 @@ async def observe(settings: Settings, seconds: float) -> Observed:
         busy = busy_seconds()
         used = await watch(roots, seconds)
         busy = busy_seconds() - busy
-        rows = [_peer_row(peer, used[peer.name]) for peer in beside]
+        rows = [AgentRow(installed.NAME, __version__, used[installed.NAME])]
+        rows += [_peer_row(peer, used[peer.name]) for peer in beside]
         last = await sizes.mark(tap, pids["agent"], edge)
     on_the_way = sizes.between(first, last, tap.snapshots)
     return Observed(used, [*rows, *absent], busy / seconds, delays, on_the_way, tap.snapshots)

@@ -16,12 +16,9 @@ import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import httpx
 
 from deploy.local import machine
 from deploy.local.settings import Settings
@@ -83,7 +80,7 @@ def main() -> int:
 
 
 async def measure(settings: Settings, keys: int) -> Figures:
-    async with _logged_in(settings) as client:
+    async with own_stack.logged_in(settings) as client:
         vps_id, agent = await programs.enrolled_agent(
             *(client, settings.state / "shell-agent"),
             policy="shell = true\n",
@@ -105,15 +102,6 @@ async def measure(settings: Settings, keys: int) -> Figures:
     network = _spread(bare)
     above = _spread([seconds - network.p50 / 1000 for seconds in echo])
     return Figures(keys, network, _spread(echo), above, flood)
-
-
-@asynccontextmanager
-async def _logged_in(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    with machine.logged_in(settings) as known:
-        headers = {"Authorization": known.headers["Authorization"]}
-        base_url = str(known.base_url)
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as client:
-        yield client
 
 
 async def _cat(terminal: Screen) -> None:
