@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,8 @@ ARCHIVE = REPOSITORY / f"build/agent/flotilla-agent-linux-{platform.machine()}.t
 async def running(settings: Settings) -> AsyncIterator[Program]:
     folder = settings.state / "installed"
     folder.mkdir()
-    await asyncio.to_thread(shutil.unpack_archive, ARCHIVE, folder, filter="tar")
+    unpack = ["tar", "-xzf", str(ARCHIVE), "-C", str(folder)]
+    await asyncio.to_thread(subprocess.run, unpack, check=True)
     # A socket's path has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="docker-") as home, engine(Path(home)) as docker:
         for _ in range(CONTAINERS):
