@@ -4,6 +4,7 @@ import itertools
 import random
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,8 @@ NOW = datetime.now(UTC)
 FIVE_MINUTES = timedelta(minutes=5)
 WRAP = 1 << 32
 
+Row = dict[str, Any]
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def rolling(database_url: str) -> AsyncIterator[Rig]:
@@ -34,35 +37,60 @@ def reading(
     return sample(vps_id, time, net_rx_total=rx, net_tx_total=tx, uptime=uptime, **rest)
 
 
+@dataclass
+class Host:
+    """What a server's counters go through, and what really passed."""
+
+    vps_id: UUID
+    dice: random.Random
+    rx: int = 5_000_000
+    tx: int = WRAP - 400_000_000
+    boot: int = 0
+    passed: tuple[int, int] = (0, 0)
+
+    def reboot(self) -> None:
+        self.rx = self.tx = 0
+        self.boot += 1
+
+    def look(self, time: datetime, uptime: float, *, clock: timedelta = timedelta()) -> Row:
+        """A reading by a clock that is ahead by `clock`."""
+        more = self.dice.randrange(3_000_000), self.dice.randrange(3_000_000)
+        self.rx, self.tx = self.rx + more[0], (self.tx + more[1]) % WRAP
+        self.passed = self.passed[0] + more[0], self.passed[1] + more[1]
+        rates = {"net_rx": 1e5, "net_tx": 1e5}
+        truth = {"boot": self.boot, "passed": self.passed}
+        return reading(self.vps_id, time + clock, self.rx, self.tx, int(uptime), **rates, **truth)
+
+
 def measured(
     vps_id: UUID, start: datetime, span: timedelta, *, every: int = 20, seed: int = 1
-) -> list[dict[str, Any]]:
-    """A host's life: counters that grow, reboots, a narrow counter that wraps, an outage."""
+) -> list[Row]:
+    """A host's life: counters that grow, reboots, a narrow counter that wraps."""
     dice = random.Random(seed)
-    rx, tx, boot = 5_000_000, WRAP - 400_000_000, start - timedelta(days=3)
+    host, booted = Host(vps_id, dice), start - timedelta(days=3)
     rows = []
     for number in range(int(span.total_seconds()) // every):
         time = start + timedelta(seconds=number * every)
         if dice.random() < 0.004:
-            rx, tx, boot = 0, 0, time - timedelta(seconds=dice.randrange(1, every))
-        rx += dice.randrange(3_000_000)
-        tx = (tx + dice.randrange(3_000_000)) % WRAP
-        uptime = int((time - boot).total_seconds())
-        rows.append(reading(vps_id, time, rx, tx, uptime, net_rx=1e5, net_tx=1e5))
+            host.reboot()
+            booted = time - timedelta(seconds=dice.randrange(1, every))
+        rows.append(host.look(time, (time - booted).total_seconds()))
     return rows
 
 
-def grown(before: dict[str, Any], now: dict[str, Any], name: str) -> int:
-    """The rule, by hand."""
-    elapsed = (now["time"] - before["time"]).total_seconds()
-    was, is_ = before[f"{name}_total"], now[f"{name}_total"]
-    if now["uptime"] < before["uptime"] or now["uptime"] + 5 < elapsed:
-        return int(is_)
-    if is_ >= was:
-        return int(is_ - was)
-    if was < WRAP and was >= WRAP * 3 // 4 and is_ < WRAP // 4:
-        return int(is_ + WRAP - was)
-    return round((now[name] or 0) * elapsed) if elapsed <= 300 else 0
+def grown(before: Row, now: Row) -> tuple[int, int]:
+    """What counts between two neighbours, of what really passed."""
+    if now.get("boot", 0) > before.get("boot", 0):
+        return now["net_rx_total"], now["net_tx_total"]
+    if now.get("boot", 0) < before.get("boot", 0):
+        return -before["net_rx_total"], -before["net_tx_total"]
+    (rx_before, tx_before), (rx, tx) = _passed(before), _passed(now)
+    return rx - rx_before, tx - tx_before
+
+
+def _passed(row: Row) -> tuple[int, int]:
+    counters: tuple[int, int] = row.get("passed", (row["net_rx_total"], row["net_tx_total"]))
+    return counters
 
 
 def totals(samples: Iterable[dict[str, Any]], since: datetime, until: datetime) -> tuple[int, int]:
@@ -71,8 +99,8 @@ def totals(samples: Iterable[dict[str, Any]], since: datetime, until: datetime) 
     rx = tx = 0
     for before, now in itertools.pairwise(ordered):
         if since <= now["time"] < until:
-            rx += grown(before, now, "net_rx")
-            tx += grown(before, now, "net_tx")
+            more = grown(before, now)
+            rx, tx = rx + more[0], tx + more[1]
     return rx, tx
 
 
@@ -122,6 +150,51 @@ async def test_totals_are_right_across_reboots_wraps_and_outages(rolling: Rig) -
     assert all(rx > 0 and tx > 0 for *_, rx, tx in await periods(rolling))
 
 
+@pytest.mark.parametrize("back", [7, 90, 7_200], ids="{}s".format)
+async def test_a_clock_that_is_set_back_counts_nothing_twice(rolling: Rig, back: int) -> None:
+    (vps_id,) = await rolling.vps()
+    host, start = Host(vps_id, random.Random(7)), ago(NOW, hours=40)
+    ahead = timedelta(seconds=back)
+    samples = [
+        host.look(
+            start + timedelta(seconds=20 * n),
+            40_000 + 20 * n,
+            clock=ahead if n < 900 else timedelta(),
+        )
+        for n in range(1_000 + back // 20)
+    ]
+    for part in (samples[:900:2], samples[900:], samples[1:900:2]):
+        await rolling.store(part)
+        await rolling.rollup.catch_up()
+    assert await wrong(rolling, samples) == []
+    first, last = samples[0]["passed"], samples[-1]["passed"]
+    found = await periods(rolling)
+    assert sum(rx for *_, rx, _ in found) == last[0] - first[0]
+    assert sum(tx for *_, tx in found) == last[1] - first[1]
+
+
+@pytest.mark.parametrize("back", [0, 10, 45, 110], ids="{}s".format)
+async def test_a_reboot_that_sets_a_clock_back_is_a_reboot(rolling: Rig, back: int) -> None:
+    (vps_id,) = await rolling.vps()
+    host, start = Host(vps_id, random.Random(8)), ago(NOW, hours=5)
+    host.tx = 10_000_000_000
+    ahead = timedelta(seconds=back)
+    before = [
+        host.look(start + timedelta(seconds=5 * n), 200_000 + 5 * n, clock=ahead)
+        for n in range(700)
+    ]
+    host.reboot()
+    up = before[-1]["time"] - ahead + timedelta(seconds=12)
+    after = [host.look(up + timedelta(seconds=5 * n), 7 + 5 * n) for n in range(700)]
+    await rolling.store([*before, *after])
+    await rolling.rollup.catch_up()
+    unseen = sum(before[-1]["time"] - row["time"] > timedelta() for row in after) + 1
+    found = await periods(rolling)
+    for total, column, name in ((3, 0, "net_rx_total"), (4, 1, "net_tx_total")):
+        passed = before[-1]["passed"][column] - before[0]["passed"][column] + after[-1][name]
+        assert 0 <= passed - sum(row[total] for row in found) < 3_000_000 * unseen
+
+
 async def test_what_comes_after_the_samples_are_gone_is_counted_once(rolling: Rig) -> None:
     (vps_id,) = await rolling.vps()
     start = ago(NOW, days=5)
@@ -132,9 +205,10 @@ async def test_what_comes_after_the_samples_are_gone_is_counted_once(rolling: Ri
     # An outage with a reboot in it, that the agent kept on its disk; parts of facts; single samples.
     for n, row in enumerate(steady[400:], start=400):
         row.update(net_rx_total=1_000 * (n - 400), net_tx_total=7 * n, uptime=20 * (n - 400) + 1)
+        row["boot"] = 1
     late = [row for n, row in enumerate(steady) if 300 <= n < 620 or n % 11 == 0]
     on_time = [row for row in steady if row not in late]
-    recent = reading(vps_id, ago(NOW, hours=3), 900_000, 10_000, 20 * 500 + 5 * 86_400)
+    recent = reading(vps_id, ago(NOW, hours=3), 900_000, 10_000, 20 * 500 + 5 * 86_400, boot=1)
     await rolling.store([*on_time, recent])
     await rolling.keeping(keep_raw_hours=48).catch_up()
     gone = "SELECT count(*) FROM performance_metrics WHERE time < now() - interval '4 days'"
