@@ -8,7 +8,8 @@ from prometheus_client import Counter
 
 from flotilla.v1.agent_pb2 import BatchAck
 from flotilla.v1.metrics_pb2 import BatchHeader, PerformanceSnapshotBatch
-from services.ingest import checks, clock
+from services.ingest import checks
+from services.ingest.clock import Clocks
 from services.ingest.errors import IntakeError
 from services.ingest.gathering import Gathering
 from services.kit import subjects
@@ -45,6 +46,7 @@ class Intake:
         self.gathering = Gathering(connection, edge_id)
         self._bus = connection
         self._edge_id = edge_id
+        self._clocks = Clocks()
 
     async def take(self, vps_id: str, kind: str, batch: checks.Batch) -> BatchAck:
         """Check a batch and store it; the acknowledgement to send.
@@ -53,14 +55,15 @@ class Intake:
             IntakeError: it is malformed, too large, or another agent's.
         """
         counts = COUNTS[kind]
+        header = batch.header
+        received = time.time_ns() // 1_000_000
         try:
             size = checks.check_batch(vps_id, batch)
+            corrected = self._clocks.of(vps_id).correct(batch, received)
         except IntakeError:
             counts.refused.inc()
             raise
-        header = batch.header
-        received = time.time_ns() // 1_000_000
-        if clock.correct(batch, received):
+        if corrected:
             CLOCK_CORRECTED.inc()
             off_by = received - header.sent_at_unix_ms
             log.warning("clock_corrected", vps_id=vps_id, off_by_ms=off_by)

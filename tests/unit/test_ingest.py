@@ -10,54 +10,124 @@ from flotilla.v1.metrics_pb2 import (
     PerformanceSnapshot,
     PerformanceSnapshotBatch,
 )
-from services.ingest import clock, edge, rows
-from services.ingest.errors import STATUS, Reason
+from services.ingest import clock as clocks
+from services.ingest import edge, rows
+from services.ingest.clock import Clock, Clocks
+from services.ingest.errors import STATUS, IntakeError, Reason
 from services.kit import sample
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000
 
 
-def batch(*times: int, sent_at: int) -> PerformanceSnapshotBatch:
+def batch(*times: int, sent_at: int, sequence: int = 1) -> PerformanceSnapshotBatch:
     return PerformanceSnapshotBatch(
-        header=BatchHeader(sent_at_unix_ms=sent_at),
+        header=BatchHeader(epoch="e", sequence=sequence, sent_at_unix_ms=sent_at),
         snapshots=[PerformanceSnapshot(time_unix_ms=time) for time in times],
     )
+
+
+def corrected(clock: Clock, told: PerformanceSnapshotBatch, received: int) -> list[int]:
+    clock.correct(told, received)
+    return [snapshot.time_unix_ms for snapshot in told.snapshots]
 
 
 def test_a_good_clock_is_taken_at_its_word() -> None:
     for off in (0, 59_000, -59_000):
         told = batch(NOW + off - 2000, NOW + off, sent_at=NOW + off)
-        assert clock.correct(told, NOW) is False
+        assert Clock().correct(told, NOW) is False
         assert [s.time_unix_ms for s in told.snapshots] == [NOW + off - 2000, NOW + off]
 
 
 @pytest.mark.parametrize("off", [2 * HOUR, -2 * HOUR, NOW, -NOW, 100_000])
 def test_a_wrong_clock_is_moved_and_keeps_its_intervals(off: int) -> None:
     told = batch(NOW - off - 4000, NOW - off, sent_at=NOW - off)
-    assert clock.correct(told, NOW) is True
+    assert Clock().correct(told, NOW) is True
     first, last = told.snapshots
     assert last.time_unix_ms - first.time_unix_ms == 4000
-    assert abs(last.time_unix_ms - NOW) <= clock.QUANTUM_MS / 2
+    assert abs(last.time_unix_ms - NOW) <= clocks.QUANTUM_MS / 2
     assert first.clock_corrected
     assert last.clock_corrected
 
 
-def test_resending_with_another_delay_gives_the_same_times() -> None:
+@pytest.mark.parametrize("off", [-2 * HOUR, -2 * HOUR - 29_990, 60_010, -60_010, 59_990, -59_990])
+def test_resending_with_another_delay_gives_the_same_times(off: int) -> None:
+    clock = Clock()
     times = set()
-    for delay in (0, 40, 900, 5_000, 20_000):
-        told = batch(NOW - 2 * HOUR, sent_at=NOW - 2 * HOUR)
-        clock.correct(told, NOW + delay)
-        times.add(told.snapshots[0].time_unix_ms)
+    for delay in (0, 40, -30, 900, 5_000, 11, 14_000):
+        times.update(corrected(clock, batch(NOW + off, sent_at=NOW + off), NOW + delay))
     assert len(times) == 1
 
 
-@pytest.mark.parametrize("absurd", [-1, 0, NOW + HOUR, NOW - clock.MAX_AGE_MS - 1, 1 << 62])
+def test_a_clock_that_is_put_right_is_believed_again() -> None:
+    clock = Clock()
+    for off in (76_000, 2 * HOUR, 0, 76_000, 0):
+        (time,) = corrected(clock, batch(NOW + off, sent_at=NOW + off), NOW)
+        assert abs(time - NOW) <= clocks.QUANTUM_MS
+    assert time == NOW
+
+
+def test_a_clock_that_drifts_is_followed_and_never_far_off() -> None:
+    clock = Clock()
+    shifts = []
+    for off in range(0, 10 * 60_000, 500):
+        (time,) = corrected(clock, batch(NOW - off, sent_at=NOW - off), NOW)
+        assert abs(time - NOW) <= clocks.TOLERANCE_MS + clocks.MARGIN_MS
+        shifts.append(time - NOW + off)
+    assert shifts == sorted(shifts)
+    assert set(shifts) == set(range(0, 11 * 60_000, 60_000))
+
+
+def test_an_edge_remembers_a_clock_between_streams_but_not_for_ever() -> None:
+    known = Clocks()
+    first = known.of("a")
+    for number in range(clocks.CLOCKS_LIMIT - 1):
+        known.of(str(number))
+    assert known.of("a") is first
+    known.of("one more")
+    assert known.of("0") is not known.of("a")
+    assert known.of("a") is first
+    for number in range(clocks.CLOCKS_LIMIT):
+        known.of(str(number))
+    assert known.of("a") is not first
+
+
+@pytest.mark.parametrize("absurd", [-1, 0, NOW + HOUR, NOW - clocks.MAX_AGE_MS - 1, 1 << 62])
 def test_an_absurd_time_becomes_the_servers(absurd: int) -> None:
     told = batch(absurd, NOW - 1000, sent_at=NOW)
-    assert clock.correct(told, NOW) is True
+    assert Clock().correct(told, NOW) is True
     assert [s.time_unix_ms for s in told.snapshots] == [NOW, NOW - 1000]
     assert [s.clock_corrected for s in told.snapshots] == [True, False]
+
+
+@pytest.mark.parametrize("first", [1_000, NOW + HOUR])
+@pytest.mark.parametrize("sent_off", [0, -2 * HOUR])
+def test_absurd_times_keep_their_intervals(first: int, sent_off: int) -> None:
+    told = [first + 5_000 * n for n in range(100)]
+    times = corrected(Clock(), batch(*told, sent_at=NOW + sent_off), NOW)
+    assert times == [NOW - 5_000 * n for n in reversed(range(100))]
+
+
+def test_absurd_times_that_come_again_are_given_the_same_ones() -> None:
+    clock = Clock()
+    told = [NOW + 76_000, NOW + HOUR]
+    first = corrected(clock, batch(*told, sent_at=NOW), NOW)
+    clock.correct(batch(5, sent_at=NOW, sequence=2), NOW + 30_000)
+    assert corrected(clock, batch(*told, sent_at=NOW + 50_000), NOW + 50_000) == first
+    for sequence in range(3, clocks.BATCHES_LIMIT + 3):
+        clock.correct(batch(5, sent_at=NOW, sequence=sequence), NOW)
+    assert corrected(clock, batch(*told, sent_at=NOW + 50_000), NOW + 50_000) != first
+
+
+def test_times_of_the_past_come_before_those_of_the_future() -> None:
+    told = batch(1, 5, NOW + HOUR, NOW + HOUR + 2, sent_at=NOW)
+    assert corrected(Clock(), told, NOW) == [NOW - 7, NOW - 3, NOW - 2, NOW]
+
+
+def test_absurd_times_too_far_apart_to_be_kept_are_refused() -> None:
+    with pytest.raises(IntakeError) as refused:
+        Clock().correct(batch(0, clocks.MAX_AGE_MS, sent_at=NOW), NOW)
+    assert refused.value.reason is Reason.MALFORMED
 
 
 def test_a_row_has_a_value_for_every_column() -> None:
