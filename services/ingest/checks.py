@@ -101,7 +101,7 @@ def _check_snapshot(snapshot: PerformanceSnapshot) -> None:
 
 
 def _check_large(field: FieldDescriptor, value: int) -> None:
-    if field.type == field.TYPE_UINT32:
+    if field.type == field.TYPE_UINT32 or field.name == "uptime_seconds":
         raise IntakeError(Reason.MALFORMED, f"{field.name} is out of range")
     _check_value(value)
 

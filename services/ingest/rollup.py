@@ -6,7 +6,7 @@ are made one after the other.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from functools import partial
@@ -45,6 +45,7 @@ IN_A_ROW = 100  # steps of a kind before others have their turn
 GONE_CONTAINERS = 1_000  # a step
 
 ROWS = Counter("flotilla_rollup_rows_total", "Buckets made, or made again", ["tier"])
+FAILED_STEPS = Counter("flotilla_rollup_failed_steps_total", "Steps that failed", ["kind"])
 LATE = Counter("flotilla_rollup_late_minutes_total", "Minutes that got samples late", ["outcome"])
 BEHIND = Gauge("flotilla_rollup_behind_seconds", "Since the end of what is rolled up", ["tier"])
 
@@ -62,6 +63,7 @@ class Rollup:
         self._keep_containers = timedelta(days=settings.keep_docker_days)
         self._tidied: datetime | None = None
         self.standing = "has not begun"
+        self.failing: set[str] = set()
 
     async def catch_up(self) -> None:
         """Steps until there is nothing to do.
@@ -74,15 +76,48 @@ class Rollup:
             pass
 
     async def round(self) -> bool:
-        """Some steps of every kind; whether any found something to do."""
+        """Some steps of every kind; whether any found something to do.
+
+        Raises:
+            StandbyError: another instance is at work.
+            TransientError: the database is away, or a kind took too long, after the others' turn.
+        """
         worked = False
-        for kind in KINDS:
-            for _ in range(IN_A_ROW):
+        postponed: list[TransientError] = []
+        for name, kind in KINDS.items():
+            try:
+                worked |= await self._attempt(name, kind)
+            except StandbyError:
+                raise
+            except TransientError as error:
+                postponed.append(error)
+                if len(postponed) > 1:
+                    raise postponed[0] from None  # it is not the kind: the database is away
+        if not worked:
+            worked = await self._attempt("retention", (self._tidy,), most=1)
+        if postponed:
+            raise postponed[0]
+        return worked
+
+    async def _attempt(self, name: str, kind: Sequence[Step], *, most: int = IN_A_ROW) -> bool:
+        """Steps of a kind; whether any found something to do. One that fails holds up no other."""
+        worked = False
+        try:
+            for _ in range(most):
                 done = [await self._step(step) for step in kind]
                 if not any(done):
                     break
                 worked = True
-        return worked or await self._step(self._tidy)
+        except TransientError:
+            raise
+        except Exception:
+            # What can never succeed must not take the others along, nor the process' other services.
+            self.failing.add(name)
+            FAILED_STEPS.labels(name).inc()
+            log.exception("rollup_failed", kind=name)
+        else:
+            self.failing.discard(name)
+        return worked
 
     async def _step(self, step: Step) -> bool:
         async with database.transaction(self._pool) as connection:
@@ -259,13 +294,13 @@ async def drop_old(connection: database.Connection, *, tier: str, before: dateti
     return True
 
 
-KINDS: tuple[tuple[Step, ...], ...] = (
-    (_seal, _roll_minutes),
-    (_late_minutes,),
-    *((partial(_roll_coarse, tier=tier),) for tier in COARSE),
-    *((partial(_late_buckets, tier=tier),) for tier in COARSE),
-    (_traffic,),
-)
+KINDS: dict[str, tuple[Step, ...]] = {
+    "minutes": (_seal, _roll_minutes),
+    "late-minutes": (_late_minutes,),
+    **{tier.name: (partial(_roll_coarse, tier=tier),) for tier in COARSE},
+    **{f"late-{tier.name}": (partial(_late_buckets, tier=tier),) for tier in COARSE},
+    TRAFFIC.name: (_traffic,),
+}
 
 
 async def run(settings: RollupSettings, health: Health) -> None:
@@ -284,14 +319,11 @@ async def run(settings: RollupSettings, health: Health) -> None:
         while True:
             try:
                 await rollup.catch_up()
-                failure, pause = "", IDLE
+                failure = f"fails: {', '.join(sorted(rollup.failing))}" if rollup.failing else ""
+                pause = FAILED if failure else IDLE
             except StandbyError as error:
                 failure, rollup.standing, pause = "", str(error), IDLE
             except TransientError as error:
                 failure, pause = str(error), FAILED
                 log.warning("rollup_postponed", error=failure, retry_in=pause)
-            except Exception as error:
-                # A step that can never succeed must not take other services of the process along.
-                failure, pause = type(error).__name__, FAILED
-                log.exception("rollup_failed", retry_in=pause)
             await asyncio.sleep(pause)

@@ -220,6 +220,11 @@ MISDEEDS: dict[str, tuple[Misdeed, str, grpc.StatusCode]] = {
         "malformed",
         Code.INVALID_ARGUMENT,
     ),
+    "a longer uptime than the ledger counts": (
+        lambda agent: agent.report(snapshot(uptime_seconds=1 << 31)),
+        "malformed",
+        Code.INVALID_ARGUMENT,
+    ),
     "disks beyond counting together": (
         lambda agent: agent.report(
             snapshot(disks=[DiskUsage(mount_point="/", total_bytes=1 << 62)] * 2)

@@ -5,12 +5,13 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
-from services.ingest import compression
+from services.ingest import compression, traffic
 from services.ingest.rollup import StandbyError
 from services.ingest.store import rollup as store
 from services.kit import database
@@ -259,6 +260,29 @@ async def test_each_tier_is_kept_as_long_as_is_said(rolling: Rig) -> None:
     }
     assert days_left == {"1m": {20, 3}, "10m": {40, 20, 3}, "2h": {120, 40, 20, 3}}
     assert await rolling.table("performance_metrics") == []
+
+
+async def test_a_kind_of_step_that_fails_holds_up_no_other(
+    rolling: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (vps_id,) = await rolling.vps()
+    old = measured(vps_id, ago(NOW, days=40), timedelta(hours=1))
+    samples = measured(vps_id, ago(NOW, hours=4), timedelta(hours=3))
+    await rolling.store([*old, *samples])
+    at_work = rolling.keeping(keep_1m_days=30)
+
+    with monkeypatch.context() as patch:
+        for step in ("roll", "count"):
+            patch.setattr(traffic, step, AsyncMock(side_effect=ZeroDivisionError))
+        await at_work.catch_up()
+        assert at_work.failing == {"traffic"}
+    minutes = await rolling.table(MINUTE.table)
+    assert {row["time"] > ago(NOW, days=1) for row in minutes} == {True}
+    assert await rolling.table("traffic_facts") == []
+
+    await at_work.catch_up()
+    assert at_work.failing == set()
+    assert len(await rolling.table("traffic_facts")) > 0
 
 
 async def test_a_removed_server_leaves_nothing_to_roll_up(rolling: Rig) -> None:

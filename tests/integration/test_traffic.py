@@ -282,6 +282,8 @@ async def test_periods_and_coverage_and_percentiles_are_brought_up_to_date_by_pa
         ("10000000000, 8000000000, false, 7.0, 5.0", 35),
         ("10000000000, 8000000000, false, NULL, 5.0", 0),
         ("10000000000, 8000000000, false, 7.0, 3600.0", 0),
+        ("100, 9000000000000000000, true, 7.0, 5.0", 35),
+        ("6917529027641081856, 2305843009213693951, false, 3e38, 5.0", 62_500_000_000),
         # One came, with more on its counter than any wire carries.
         ("10, 1125899906842624, false, 7.0, 5.0", 35),
         ("NULL, 50, false, 7.0, NULL", 0),
@@ -290,6 +292,34 @@ async def test_periods_and_coverage_and_percentiles_are_brought_up_to_date_by_pa
 )
 async def test_growth_is_never_negative(rolling: Rig, readings: str, delta: int) -> None:
     assert await rolling.sql(f"SELECT traffic_delta({readings})") == [(delta,)]
+
+
+async def test_one_servers_absurd_numbers_stop_nobodys_ledger(rolling: Rig) -> None:
+    good, bad = await rolling.vps(2)
+    start, most = ago(NOW, hours=4), (1 << 63) - 1
+    steady = [
+        reading(good, start + timedelta(minutes=n), 1_000 * n, 7 * n, 60 * n) for n in range(120)
+    ]
+    counters = itertools.cycle([0, most, 301, most - 1, most // 2, most])
+    uptimes = itertools.cycle([most, 1, 1 << 31, 200, 301, (1 << 31) - 1, 5])
+    absurd = [
+        reading(
+            bad,
+            start + timedelta(seconds=n),
+            next(counters),
+            most - n,
+            next(uptimes),
+            net_rx=3e38,
+            net_tx=-3e38,
+        )
+        for n in range(7_000)
+    ]
+    for part in range(2):
+        await rolling.store([*steady[part::2], *absurd[part::2]])
+        await rolling.rollup.catch_up()
+        assert not rolling.rollup.failing
+    assert await wrong(rolling, steady) == []
+    assert len(await rolling.table("traffic_facts")) > len(steady) // 5
 
 
 def period_by_hand(at: datetime, reset_day: int, zone: str) -> tuple[date, date]:
