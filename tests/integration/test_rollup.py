@@ -262,6 +262,28 @@ async def test_each_tier_is_kept_as_long_as_is_said(rolling: Rig) -> None:
     assert await rolling.table("performance_metrics") == []
 
 
+async def test_numbers_next_to_none_and_next_to_endless_are_rolled_up(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    samples = [
+        sample(vps_id, start + timedelta(seconds=step * n), **dict.fromkeys(GAUGES, value))
+        for value, start in ((1.4e-45, ago(NOW, days=5)), (3.4e38, ago(NOW, days=4)))
+        for step in (7, 61)
+        for n in range(40)
+    ]
+    for row in samples[1::2]:
+        row.update(dict.fromkeys(("cpu_usage", "load_1", "load_5"), 0.0))
+    whole = ("mem_used", "mem_cached", "swap_used", "disk_used")
+    whole += ("tcp_connections", "udp_connections", "processes")
+    for row in samples:
+        row.update(dict.fromkeys(whole, 0))
+    for part in (samples[::3], samples[1::3], samples[2::3]):
+        await rolling.store(part)
+        at_work = rolling.keeping(keep_raw_hours=48)
+        await at_work.catch_up()
+        assert at_work.failing == set()
+    assert {row["cpu_usage"] > 1 for row in await rolling.table(MINUTE.table)} == {True, False}
+
+
 async def test_a_kind_of_step_that_fails_holds_up_no_other(
     rolling: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

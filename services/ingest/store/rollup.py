@@ -96,6 +96,11 @@ def _named(template: LiteralString, **names: str) -> sql.Composed:
     return sql.SQL(template).format(**{key: sql.Identifier(name) for key, name in names.items()})
 
 
+def _real(number: LiteralString) -> LiteralString:
+    """A double as a real: one too small for that would fail the statement of all servers."""
+    return "(CASE WHEN abs(" + number + ") < 1e-37 THEN 0 ELSE " + number + " END)::real"
+
+
 def columns(tier: Tier) -> list[str]:
     columns = ["samples", *(["seconds"] if tier is MINUTE else []), *COUNTERS, *TOTALS]
     for metric in GAUGES:
@@ -115,7 +120,7 @@ def _of_samples() -> sql.Composed:
     parts += [_named("max(p.{name}) AS {name}", name=name) for name in COUNTERS]
     parts += [_named("max(p.{name})::real AS {name}", name=name) for name in TOTALS]
     for name in GAUGES:
-        parts.append(_named("avg(p.{name}::float8)::real AS {name}", name=name))
+        parts.append(_named(_real("avg(p.{name}::float8)") + " AS {name}", name=name))
         parts += [
             _named(f"{kind}(p.{{name}})::real AS {{to}}", name=name, to=column(name, kind))
             for kind in (Aggregate.MIN, Aggregate.MAX)
@@ -131,8 +136,11 @@ def _of_minutes() -> sql.Composed:
     for name in GAUGES:
         parts.append(
             _named(
-                "(sum(p.{name}::float8 * p.samples)"
-                " / sum(p.samples) FILTER (WHERE p.{name} IS NOT NULL))::real AS {name}",
+                _real(
+                    "(sum(p.{name}::float8 * p.samples)"
+                    " / sum(p.samples) FILTER (WHERE p.{name} IS NOT NULL))"
+                )
+                + " AS {name}",
                 name=name,
             )
         )
@@ -144,7 +152,7 @@ def _of_minutes() -> sql.Composed:
         if name in SPIKY:
             parts.append(
                 _named(
-                    "percentile_cont(0.95) WITHIN GROUP (ORDER BY p.{name})::real AS {to}",
+                    _real("percentile_cont(0.95) WITHIN GROUP (ORDER BY p.{name})") + " AS {to}",
                     name=name,
                     to=column(name, Aggregate.P95),
                 )
@@ -172,8 +180,12 @@ def _merged() -> sql.Composed:
             _named(
                 "{name} = CASE WHEN t.{name} IS NULL THEN excluded.{name}"
                 " WHEN excluded.{name} IS NULL THEN t.{name}"
-                " ELSE (t.{name}::float8 * t.samples + excluded.{name}::float8 * excluded.samples)"
-                " / (t.samples + excluded.samples) END",
+                " ELSE "
+                + _real(
+                    "((t.{name}::float8 * t.samples + excluded.{name}::float8 * excluded.samples)"
+                    " / (t.samples + excluded.samples))"
+                )
+                + " END",
                 name=name,
             )
         )
