@@ -107,11 +107,8 @@ class Writer:
                     "docker", points, await containers.insert_listings(connection, load.listings)
                 )
             if load.points:
-                _count(
-                    "generic",
-                    len(load.points),
-                    await series.insert_points(connection, load.points),
-                )
+                stored = await series.insert_points(connection, load.points)
+                _count("generic", len(load.points), stored.new, dropped=stored.dropped)
             if load.given_up:
                 await gaps.upsert_gaps(connection, load.given_up)
         await self._tell_edges(load)
@@ -155,9 +152,11 @@ def _uuid(vps_id: str) -> UUID:
         raise PoisonError(f"{vps_id} is not a server's id") from error
 
 
-def _count(kind: str, rows_given: int, rows_new: int) -> None:
+def _count(kind: str, rows_given: int, rows_new: int, *, dropped: int = 0) -> None:
     ROWS.labels(kind, "new").inc(rows_new)
-    ROWS.labels(kind, "known").inc(rows_given - rows_new)
+    ROWS.labels(kind, "known").inc(rows_given - rows_new - dropped)
+    if dropped:
+        ROWS.labels(kind, "dropped").inc(dropped)
 
 
 def _points(vps: UUID, batch: GenericMetricsBatch) -> list[series.Point]:

@@ -5,12 +5,14 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from flotilla.v1.agent_pb2 import BatchAck, MessageToServer
 from flotilla.v1.docker_pb2 import DockerContainerInfo, DockerInfoBatch, DockerSnapshot
 from flotilla.v1.event_pb2 import VpsContested
 from flotilla.v1.metrics_pb2 import BatchHeader, DropReport, GenericMetric, GenericMetricsBatch
 from services.cli import deadletters
+from services.ingest.store.series import SERIES_LIMIT
 from services.kit.subjects import Stream
 from tests.fixtures.agent_script import ScriptedAgent
 from tests.fixtures.waiting import until
@@ -64,6 +66,36 @@ async def test_a_series_is_kept_once_however_often_it_comes(world: World) -> Non
         id=agent.vps_id,
     )
     assert rows == [(1,)]
+
+
+def counted(outcome: str) -> float:
+    labels = {"kind": "generic", "outcome": outcome}
+    return REGISTRY.get_sample_value("flotilla_writer_rows_total", labels) or 0
+
+
+async def test_points_of_series_over_the_limit_are_counted_as_dropped(world: World) -> None:
+    agent = await world.enrolled(await world.user())
+    await agent.connect()
+    time_ms = now_ms()
+    before = {outcome: counted(outcome) for outcome in ("new", "known", "dropped")}
+    names = [f"series_{number}" for number in range(SERIES_LIMIT + 3)]
+    for _ in range(2):
+        metrics = [GenericMetric(time_unix_ms=time_ms, name=name, value=1) for name in names]
+        batch = GenericMetricsBatch(header=header(agent), metrics=metrics)
+        await agent.send(MessageToServer(generic=batch))
+        await agent.outcome(BatchAck.OUTCOME_DURABLE, batch.header.sequence)
+
+    rows = await world.sql(
+        "SELECT count(*) FROM generic_metrics m JOIN generic_series s ON s.id = m.series_id"
+        " WHERE s.vps_id = %(id)s",
+        id=agent.vps_id,
+    )
+    assert rows == [(SERIES_LIMIT,)]
+    assert {outcome: counted(outcome) - was for outcome, was in before.items()} == {
+        "new": SERIES_LIMIT,
+        "known": SERIES_LIMIT,
+        "dropped": 6,
+    }
 
 
 async def test_what_an_agent_gave_up_is_told_with_its_reason(world: World) -> None:

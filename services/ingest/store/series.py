@@ -23,6 +23,7 @@ SELECT %(time)s, id, %(value)s FROM generic_series
 WHERE vps_id = %(vps_id)s AND name = %(name)s AND labels = %(labels)s
 ON CONFLICT (series_id, time) DO NOTHING
 """
+Key = tuple[UUID, str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,18 @@ class Point:
     value: float
 
 
-async def insert_points(connection: AsyncConnection, points: Sequence[Point]) -> int:
-    """Points that are not there yet, of series within the server's limit; how many."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of points; the others were known."""
+
+    new: int
+    dropped: int  # of series over their server's limit, or of a server that was removed
+
+
+async def insert_points(connection: AsyncConnection, points: Sequence[Point]) -> Stored:
+    """Insert those that are not there yet, of series within the server's limit."""
     if not points:
-        return 0
+        return Stored(0, 0)
     cursor = connection.cursor()
     series = sorted({(point.vps_id, point.name, point.labels) for point in points})
     await cursor.executemany(
@@ -60,4 +69,21 @@ async def insert_points(connection: AsyncConnection, points: Sequence[Point]) ->
             for point in points
         ],
     )
-    return cursor.rowcount
+    new = cursor.rowcount
+    known = await _known(connection, series)
+    return Stored(new, sum((p.vps_id, p.name, p.labels) not in known for p in points))
+
+
+async def _known(connection: AsyncConnection, series: Sequence[Key]) -> set[Key]:
+    """Those of the series that are kept."""
+    cursor = await connection.execute(
+        "SELECT n FROM unnest(%(vps)s::uuid[], %(names)s::text[], %(labels)s::jsonb[])"
+        " WITH ORDINALITY AS s (vps_id, name, labels, n)"
+        " JOIN generic_series USING (vps_id, name, labels)",
+        {
+            "vps": [vps for vps, _, _ in series],
+            "names": [name for _, name, _ in series],
+            "labels": [Jsonb(dict(labels)) for _, _, labels in series],
+        },
+    )
+    return {series[number - 1] for (number,) in await cursor.fetchall()}
