@@ -16,8 +16,12 @@ AFTER = {
     RAW_TABLE: timedelta(hours=12),
     MINUTE.table: timedelta(days=8),
     TRAFFIC.table: timedelta(days=8),
+    "docker_metrics": timedelta(hours=36),
+    "generic_metrics": timedelta(days=8),
     **{tier.table: timedelta(days=30) for tier in COARSE},
 }
+# Whose rows lie together, where that is not a server.
+_SEGMENTS = {"docker_metrics": "container_db_id", "generic_metrics": "series_id"}
 
 
 async def switch_on(connection: AsyncConnection) -> list[str]:
@@ -51,9 +55,9 @@ async def is_offered(connection: AsyncConnection) -> bool:
 def statements(table: str) -> list[sql.Composed]:
     return [
         sql.SQL(
-            "ALTER TABLE {} SET (timescaledb.compress, timescaledb.compress_segmentby = 'vps_id',"
+            "ALTER TABLE {} SET (timescaledb.compress, timescaledb.compress_segmentby = {},"
             " timescaledb.compress_orderby = 'time')"
-        ).format(sql.Identifier(table)),
+        ).format(sql.Identifier(table), sql.Literal(_SEGMENTS.get(table, "vps_id"))),
         sql.SQL(
             "SELECT add_compression_policy({}::regclass, compress_after => {}, if_not_exists => true)"
         ).format(sql.Literal(table), sql.Literal(AFTER[table])),

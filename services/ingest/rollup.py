@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 
 from services.ingest import compression, traffic
 from services.ingest.settings import RollupSettings
-from services.ingest.store import containers
+from services.ingest.store import containers, series
 from services.ingest.store import rollup as store
 from services.kit import bus, database, subjects
 from services.kit.errors import TransientError
@@ -42,7 +42,7 @@ LAG = timedelta(seconds=15)  # samples that come within are not late
 STEP_SECONDS = 120  # a step takes a fraction of a second; ten thousand servers, some
 LATE_MINUTES, LATE_BUCKETS = 2_000, 500  # a step
 IN_A_ROW = 100  # steps of a kind before others have their turn
-GONE_CONTAINERS = 1_000  # a step
+GONE_CONTAINERS, ENDED_SERIES = 1_000, 5_000  # a step
 
 ROWS = Counter("flotilla_rollup_rows_total", "Buckets made, or made again", ["tier"])
 FAILED_STEPS = Counter("flotilla_rollup_failed_steps_total", "Steps that failed", ["kind"])
@@ -61,6 +61,7 @@ class Rollup:
         self._pool = pool
         self._keep = settings.kept()
         self._keep_containers = timedelta(days=settings.keep_docker_days)
+        self._keep_series = timedelta(days=settings.keep_generic_days)
         self._tidied: datetime | None = None
         self.standing = "has not begun"
         self.failing: set[str] = set()
@@ -126,7 +127,7 @@ class Rollup:
             return await step(connection)
 
     async def _tidy(self, connection: database.Connection) -> bool:
-        """Drop one tier's old chunks, or old containers."""
+        """Drop one tier's old chunks, or old containers, or old series."""
         now = await store.now(connection)
         self._report(await store.states(connection), now)
         if self._tidied is not None and now - self._tidied < TIDY:
@@ -136,6 +137,10 @@ class Rollup:
                 return True
         kept_from = now - self._keep_containers
         if await containers.drop_old(connection, before=kept_from, limit=GONE_CONTAINERS):
+            return True
+        await store.expect_few(connection)
+        kept_from = now - self._keep_series
+        if await series.drop_old(connection, before=kept_from, limit=ENDED_SERIES):
             return True
         await compression.switch_on(connection)
         self._tidied = now

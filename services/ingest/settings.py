@@ -32,6 +32,8 @@ class RollupSettings(DatabaseSettings):
     keep_traffic_days: int = Field(default=100, ge=40)
     # Containers' figures, and then those of them that are gone.
     keep_docker_days: int = Field(default=8, ge=1)
+    # User-supplied series, and then those of them that ended.
+    keep_generic_days: int = Field(default=30, ge=8)
 
     def kept(self) -> dict[str, timedelta]:
         return {

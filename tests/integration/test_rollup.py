@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
@@ -14,6 +14,7 @@ import pytest_asyncio
 from services.ingest import compression, traffic
 from services.ingest.rollup import StandbyError
 from services.ingest.store import rollup as store
+from services.ingest.store import series
 from services.kit import database
 from services.kit.errors import TransientError
 from services.kit.tiers import COARSE, COUNTERS, GAUGES, MINUTE, TIERS, TOTALS
@@ -182,6 +183,56 @@ async def test_containers_are_forgotten_with_the_last_of_their_figures(rolling: 
     assert kept == [("here", [0, 3, 6]), ("just-gone", [3, 6])]
 
 
+async def points(
+    rolling: Rig, vps_id: UUID, names: Iterable[str], time: datetime, *, made: datetime
+) -> series.Stored:
+    async with database.transaction(rolling.pool) as connection:
+        stored = await series.insert_points(
+            connection, [series.Point(vps_id, name, (("q", "a"),), time, 1.0) for name in names]
+        )
+        await connection.execute(
+            "UPDATE generic_series SET created_at = least(created_at, %s)", [made]
+        )
+        return stored
+
+
+async def test_series_are_forgotten_with_their_last_point_and_make_room(rolling: Rig) -> None:
+    vps_id, other = await rolling.vps(2)
+    names = [f"s{n}" for n in range(series.SERIES_LIMIT)]
+    old, made = NOW - timedelta(days=40), NOW - timedelta(days=50)
+    await points(rolling, vps_id, names, old, made=made)
+    await points(rolling, vps_id, names[:2], NOW - timedelta(days=20), made=made)
+    await points(rolling, other, ["theirs"], old, made=made)
+    full = await points(rolling, vps_id, ["one-more", "s1"], NOW, made=made)
+    assert full == series.Stored(new=1, dropped=1)
+
+    await rolling.keeping(keep_generic_days=30).catch_up()
+
+    left = await rolling.sql(
+        "SELECT s.name, count(*) FROM generic_series s JOIN generic_metrics m ON m.series_id = s.id"
+        " GROUP BY s.name ORDER BY s.name"
+    )
+    assert left == [("s0", 1), ("s1", 2)]
+    assert await rolling.sql("SELECT count(*) FROM generic_series") == [(2,)]
+    assert await rolling.sql("SELECT count(*) FROM generic_metrics") == [(3,)]
+    assert (await points(rolling, vps_id, ["one-more"], NOW, made=made)).new == 1
+
+
+async def test_a_series_that_goes_on_while_it_is_forgotten_loses_no_point(rolling: Rig) -> None:
+    (vps_id,) = await rolling.vps()
+    old, made = NOW - timedelta(days=40), NOW - timedelta(days=50)
+    await points(rolling, vps_id, ["again"], old, made=made)
+    forgetting = rolling.keeping(keep_generic_days=30)
+    async with database.transaction(rolling.pool) as connection:
+        again = [series.Point(vps_id, "again", (("q", "a"),), NOW, 1.0)]
+        assert (await series.insert_points(connection, again)).new == 1
+        with pytest.raises(TransientError):
+            await forgetting.catch_up()
+    await forgetting.catch_up()
+    found = "SELECT s.name FROM generic_series s JOIN generic_metrics m ON m.series_id = s.id"
+    assert await rolling.sql(found) == [("again",)]
+
+
 async def test_a_long_stop_is_caught_up_with_step_by_step(rolling: Rig) -> None:
     (vps_id,) = await rolling.vps()
     samples = measured(vps_id, ago(NOW, days=9), timedelta(hours=3))
@@ -323,3 +374,9 @@ async def test_compression_is_left_off_in_the_apache_edition(rolling: Rig) -> No
             told = [statement.as_string(connection) for statement in compression.statements(table)]
             assert f'ALTER TABLE "{table}"' in told[0]
             assert f"add_compression_policy('{table}'" in told[1]
+            by = told[0].partition("compress_segmentby = '")[2].partition("'")[0]
+            names = await rolling.sql(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = %(table)s",
+                table=table,
+            )
+            assert {(by,), ("time",)} <= set(names)

@@ -23,6 +23,13 @@ SELECT %(time)s, id, %(value)s FROM generic_series
 WHERE vps_id = %(vps_id)s AND name = %(name)s AND labels = %(labels)s
 ON CONFLICT (series_id, time) DO NOTHING
 """
+_ENDED = """
+SELECT id FROM generic_series s
+WHERE created_at < %(before)s
+    AND NOT EXISTS (SELECT FROM generic_metrics WHERE series_id = s.id)
+LIMIT %(limit)s
+"""
+
 Key = tuple[UUID, str, tuple[tuple[str, str], ...]]
 
 
@@ -87,3 +94,26 @@ async def _known(connection: AsyncConnection, series: Sequence[Key]) -> set[Key]
         },
     )
     return {series[number - 1] for (number,) in await cursor.fetchall()}
+
+
+async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int) -> bool:
+    """Points of days that have passed, and series of which nothing is left.
+
+    Whether there may be more.
+    """
+    cursor = await connection.execute(
+        "SELECT drop_chunks('generic_metrics', older_than => %s)", [before]
+    )
+    dropped = len(await cursor.fetchall())
+    cursor = await connection.execute(_ENDED, {"before": before, "limit": limit})
+    ended = [series for (series,) in await cursor.fetchall()]
+    if not ended:
+        return dropped > 0
+    # Who stores points holds its series from being forgotten; who comes then makes it anew.
+    await connection.execute("LOCK TABLE generic_series IN SHARE ROW EXCLUSIVE MODE")
+    await connection.execute(
+        "DELETE FROM generic_series s WHERE id = ANY (%s)"
+        " AND NOT EXISTS (SELECT FROM generic_metrics WHERE series_id = s.id)",
+        [ended],
+    )
+    return dropped > 0 or len(ended) == limit
