@@ -14,6 +14,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from services.gateway.store import traffic as store
+from services.ingest.store import traffic as facts
+from services.kit import database
 from services.kit.tiers import floor
 from tests.fixtures.rolling import Rig, ago, rig, sample
 from tests.fixtures.world import World
@@ -381,6 +384,78 @@ async def test_the_31st_is_the_last_of_a_shorter_month(
         starts=starts,
         ends=ends,
     ) == [(True, True)]
+
+
+async def test_another_reset_day_leaves_no_fact_out_after_older_ones_are_gone(
+    rolling: Rig,
+) -> None:
+    (vps_id,) = await rolling.vps()
+    dice = random.Random(9)
+    hours = range(1, 95 * 24)
+    start = ago(NOW, days=95, hours=2)
+    rx = list(itertools.accumulate(dice.randrange(1_000_000) for _ in range(95 * 24)))
+    await rolling.sql(
+        "INSERT INTO traffic_facts SELECT %(vps)s, t, t, t, t - interval '1 hour', 0, 0,"
+        " now - before, 3 * (now - before), now, 0, now, 0 FROM (SELECT rx AS now,"
+        " lag(rx) OVER (ORDER BY n) AS before, %(start)s + (n - 1) * interval '1 hour' AS t"
+        " FROM unnest(%(rx)s::bigint[]) WITH ORDINALITY AS r (rx, n)) r WHERE before IS NOT NULL",
+        vps=vps_id,
+        start=start,
+        rx=rx,
+    )
+    complete_from = start + timedelta(days=50)
+    await rolling.sql(
+        "UPDATE rollup_state SET rolled_until = %(now)s", now=floor(NOW, FIVE_MINUTES)
+    )
+    async with database.transaction(rolling.pool) as connection:
+        marks = [(vps_id, start + timedelta(hours=n)) for n in hours]
+        await facts.open_periods(connection, marks=marks)
+        await facts.count_periods(connection, until=NOW)
+    await rolling.sql("DELETE FROM traffic_facts WHERE time < %(time)s", time=complete_from)
+    await rolling.sql("UPDATE rollup_state SET complete_from = %(time)s", time=complete_from)
+    for day in (31, 1, 15, 2, 28, 20, 5, 10, 31, 25, 1):
+        zone = dice.choice(["UTC", "Asia/Kathmandu", "America/New_York"])
+        async with database.transaction(rolling.pool) as connection:
+            settings = store.Settings(reset_day=day, time_zone=zone)
+            await store.put_settings(connection, vps_id=vps_id, wanted=settings)
+            await store.divide_anew(connection, vps_id=vps_id)
+            await facts.count_periods(connection, until=NOW)
+        found = await periods(rolling)
+        assert sum(row[3] for row in found) == rx[-1] - rx[0], (day, found)
+        assert sum(row[4] for row in found) == 3 * (rx[-1] - rx[0])
+        assert all(b[1] == a[2] for a, b in itertools.pairwise(found)), (day, found)
+        assert found[0][1] <= start
+        assert found[-1][2] > start + timedelta(hours=hours[-1])
+        # What begins after the facts do, by hand.
+        for _, starts_at, ends_at, total, _ in found:
+            if starts_at >= complete_from:
+                inside = [n for n in hours if starts_at <= start + timedelta(hours=n) < ends_at]
+                assert total == rx[inside[-1]] - rx[inside[0] - 1]
+
+
+async def test_a_correction_of_a_month_without_a_period_counts_no_fact_again(
+    rolling: Rig,
+) -> None:
+    (vps_id,) = await rolling.vps()
+    start = ago(NOW, days=3)
+    await rolling.store(
+        reading(vps_id, start + timedelta(hours=n), 1_000 * n, n, 9_000_000 + 3600 * n)
+        for n in range(48)
+    )
+    await rolling.rollup.catch_up()
+    await rolling.sql(
+        "UPDATE vps_monthly_traffic SET starts_at = starts_at - interval '40 days',"
+        " month = month - interval '1 month' WHERE month = (SELECT min(month) FROM vps_monthly_traffic)"
+    )
+    async with database.transaction(rolling.pool) as connection:
+        months = [floor_month(start), floor_month(start - timedelta(days=300))]
+        await store._open(connection, vps_id=vps_id, months=months)
+    await rolling.rollup.catch_up()
+    assert sum(row[3] for row in await periods(rolling)) == 47_000
+
+
+def floor_month(time: datetime) -> date:
+    return time.date().replace(day=1)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
