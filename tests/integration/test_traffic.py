@@ -153,6 +153,46 @@ async def test_totals_are_right_across_reboots_wraps_and_outages(rolling: Rig) -
     assert all(rx > 0 and tx > 0 for *_, rx, tx in await periods(rolling))
 
 
+async def test_totals_are_the_interfaces_counters_through_all_that_happens_to_a_host(
+    rolling: Rig,
+) -> None:
+    (vps_id,) = await rolling.vps()
+    host, start = Host(vps_id, random.Random(11)), ago(NOW, hours=12)
+    samples = []
+    for n in range(1_800):  # ten hours; the narrow counter wraps within the first
+        if n == 900:
+            host.reboot()
+        up = 500_000 + 20 * n if n < 900 else 20 * (n - 900) + 2
+        samples.append(host.look(start + timedelta(seconds=20 * n), up))
+    # The agent is restarted: it misses a quarter of an hour, and has no rates at first.
+    for began in (300, 1_200):
+        samples[began + 45].update(net_rx=None, net_tx=None)
+    seen = [row for n, row in enumerate(samples) if n % 900 not in range(300, 345)]
+    # The network is away around the wrap, around the reboot, and around a restart of the agent.
+    late = [
+        row
+        for row in seen
+        if any(
+            0 <= (row["time"] - start).total_seconds() - since < 2_400
+            for since in (1_800, 5_400, 17_000)
+        )
+    ]
+    assert any(a["net_tx_total"] > b["net_tx_total"] for a, b in itertools.pairwise(late))
+    on_time = [row for row in seen if row not in late]
+    for part in (on_time, late[1::2], late[::-2], seen):
+        await rolling.store(part)
+        await rolling.rollup.catch_up()
+
+    found = await periods(rolling)
+    rx, tx = samples[-1]["passed"]
+    first_rx, first_tx = samples[0]["passed"]
+    assert sum(row[3] for row in found) == rx - first_rx
+    assert sum(row[4] for row in found) == tx - first_tx
+    (covered,) = (await rolling.sql("SELECT sum(covered_seconds) FROM vps_monthly_traffic"))[0]
+    # Two silences of a quarter of an hour and a step, of which five minutes each are covered.
+    assert covered == pytest.approx(20 * 1_799 - 2 * (920 - 300), abs=1)
+
+
 @pytest.mark.parametrize("back", [7, 90, 7_200], ids="{}s".format)
 async def test_a_clock_that_is_set_back_counts_nothing_twice(rolling: Rig, back: int) -> None:
     (vps_id,) = await rolling.vps()
@@ -497,6 +537,11 @@ async def test_the_api_answers_totals_corrections_and_what_is_used(
     assert newest["counted"] == newest["total_rx"] + newest["total_tx"]
     assert newest["allowance_used"] is None
     assert newest["rx_p95"] == pytest.approx(1_000 / 60, rel=0.01)
+    for period in plain["months"]:
+        since, until = (datetime.fromisoformat(period[n]) for n in ("starts_at", "counted_until"))
+        inside = [row["time"] for row in samples if since <= row["time"] < until]
+        measured = max(inside) - max(since, samples[0]["time"])
+        assert period["coverage"] == pytest.approx(100 * measured / (until - since), abs=0.02)
 
     wanted = {"reset_day": 1, "time_zone": "UTC", "counted": "out", "allowance": 10_000_000}
     assert (await user.put(f"{path}/settings", json=wanted)).json() == wanted
