@@ -323,10 +323,9 @@ async def test_numbers_next_to_none_and_next_to_endless_are_rolled_up(rolling: R
     ]
     for row in samples[1::2]:
         row.update(dict.fromkeys(("cpu_usage", "load_1", "load_5"), 0.0))
-    whole = ("mem_used", "mem_cached", "swap_used", "disk_used")
-    whole += ("tcp_connections", "udp_connections", "processes")
+    counts = ("tcp_connections", "udp_connections", "processes")
     for row in samples:
-        row.update(dict.fromkeys(whole, 0))
+        row.update(dict.fromkeys(("mem_used", "mem_cached", "swap_used", "disk_used", *counts), 0))
     for part in (samples[::3], samples[1::3], samples[2::3]):
         await rolling.store(part)
         at_work = rolling.keeping(keep_raw_hours=48)

@@ -63,8 +63,7 @@ def test_a_clock_that_is_put_right_is_believed_again() -> None:
     clock = Clock()
     for off in (76_000, 2 * HOUR, 0, 76_000, 0):
         (time,) = corrected(clock, batch(NOW + off, sent_at=NOW + off), NOW)
-        assert abs(time - NOW) <= clocks.QUANTUM_MS
-    assert time == NOW
+        assert abs(time - NOW) <= (clocks.QUANTUM_MS // 2 if off else 0)
 
 
 def test_a_clock_that_drifts_is_followed_and_never_far_off() -> None:
