@@ -55,11 +55,17 @@ class Ledger:
 
 
 def verify(
-    url: str, oracles: Iterable[Path], windows: Sequence[int] = (0,), *, accepted_counts: bool
+    url: str,
+    oracles: Iterable[Path],
+    windows: Sequence[int] = (0,),
+    *,
+    accepted_counts: bool,
+    residues: Sequence[int] = (),
 ) -> list[Ledger]:
     """A ledger for each window, which begins at its time (ms) and ends where the next begins.
 
     `accepted_counts` once nothing is on its way any more: accepted samples are stored by then.
+    `residues` are what the correction of a wrong clock may leave, in ms.
     """
     ledgers = [Ledger() for _ in windows]
     said: dict[tuple[int, int], int] = {}
@@ -67,7 +73,7 @@ def verify(
         for record in oracle.read(path):
             name = (record.index, record.time_ms)
             said[name] = said.get(name, 0) | 1 << record.word
-    _read_rows(url, said, windows, ledgers)
+    _read_rows(url, said, windows, ledgers, (0, *residues))
     promised = 1 << Word.DURABLE | (1 << Word.ACCEPTED if accepted_counts else 0)
     for (index, time_ms), words in said.items():
         ledger = _window(windows, ledgers, time_ms)
@@ -88,6 +94,7 @@ def _read_rows(
     said: dict[tuple[int, int], int],
     windows: Sequence[int],
     ledgers: Sequence[Ledger],
+    residues: Sequence[int],
 ) -> None:
     servers = {content.vps_id(index): index for index in {index for index, _ in said}}
     columns = sql.SQL(", ").join(map(sql.Identifier, content.COLUMNS))
@@ -99,6 +106,15 @@ def _read_rows(
             if vps not in servers:
                 continue
             index, time_ms = servers[vps], (time - EPOCH) // MILLISECOND
+            root = content.root_of(vps)
+            fitting = (
+                time_ms - residue
+                for residue in residues
+                if (index, time_ms - residue) in said
+                and content.as_described(root, time_ms - residue, values, detail)
+            )
+            measured = next(fitting, None)
+            time_ms = time_ms if measured is None else measured
             ledger = _window(windows, ledgers, time_ms)
             words = said.get((index, time_ms))
             # A time that was never measured is a sample's second copy under another time.
@@ -107,7 +123,7 @@ def _read_rows(
                 _example(ledger, "duplicated", index, time_ms)
                 continue
             said[index, time_ms] = words | STORED
-            if not content.as_described(content.root_of(vps), time_ms, values, detail):
+            if measured is None:
                 ledger.wrong += 1
                 _example(ledger, "wrong", index, time_ms)
 

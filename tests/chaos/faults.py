@@ -25,8 +25,9 @@ from tests.chaos.scene import INTERVAL, FaultError, Scene
 KILLABLE = ("edge", "writer", "rollup", "gateway", "shellproxy", "nats", "postgres")
 NOTICE_SECONDS = 80.0
 POISON = 20  # messages
-# Half a minute more than whole ones: which it is rounded to, a millisecond decides.
-CLOCK_AGENTS, CLOCK_FIRST, CLOCK_AHEAD = 20, 30_000, 7_230.0
+# Half a minute more than whole ones: to which it is rounded, milliseconds on the way decide.
+CLOCK_AGENTS, CLOCK_FIRST, CLOCK_AHEAD = 20, 30_000, 7_230.004
+CLOCK_RESIDUES = (30_004, -29_996)  # ms
 STORM_AGENTS, STORM_FIRST, STORM_INTERVAL = 1_000, 40_000, 5.0
 STORM_MEMORY = 2.0  # times what the edge took before
 EAGER_KILLS = 3

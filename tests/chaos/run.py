@@ -31,7 +31,7 @@ from tests.bench import fleet_process, fleet_stack, surroundings
 from tests.bench.fleet_process import FleetError
 from tests.bench.fleet_stack import FleetStack
 from tests.bench.ledger import Ledger, verify
-from tests.chaos.faults import CASES, TMPFS_BYTES, Case
+from tests.chaos.faults import CASES, CLOCK_RESIDUES, TMPFS_BYTES, Case
 from tests.chaos.relay import Relay
 from tests.chaos.scene import INTERVAL, Away, FaultError, Scene, say
 
@@ -172,7 +172,12 @@ async def run(
     windows = [0, *(outcome.begin_ms for outcome in outcomes)]
     url = stack.settings.values["DATABASE_URL"]
     ledgers = await asyncio.to_thread(
-        verify, url, scene.oracles, windows, accepted_counts=not unsettled
+        verify,
+        url,
+        scene.oracles,
+        windows,
+        accepted_counts=not unsettled,
+        residues=CLOCK_RESIDUES,
     )
     for outcome, ledger in zip(outcomes, ledgers[1:], strict=True):
         outcome.ledger = ledger
