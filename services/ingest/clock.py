@@ -28,6 +28,7 @@ class Clock:
     def __init__(self) -> None:
         self._epoch = ""
         self._shift = 0
+        self._told = 0
         # Of batches with implausible times, by sequence: when it first came, and the shift then.
         self._first: OrderedDict[int, tuple[int, int]] = OrderedDict()
 
@@ -58,6 +59,11 @@ class Clock:
                 if not isinstance(item, GenericMetric):
                     item.clock_corrected = True
         return True
+
+    def is_news(self) -> bool:
+        """Whether the correction is another than when this was last asked."""
+        before, self._told = self._told, self._shift
+        return before != self._shift
 
     def _seen(self, batch: Batch, received: int) -> tuple[int, int]:
         """When the batch counts as received, and the milliseconds to add to the agent's times."""

@@ -19,7 +19,10 @@ from services.kit.errors import TransientError
 log = structlog.get_logger(__name__)
 
 KINDS = ("performance", "docker", "generic")
-RETRY_AFTER_MS = 5_000
+# How long agents wait before they come again: as long as the stream has refused by then, within
+# these. Samples that are new meanwhile are tried at once.
+RETRY_AFTER_MIN, RETRY_AFTER_MAX = 5.0, 20.0  # seconds
+SAY_EVERY = 10.0  # seconds between lines about refusals, which a counter counts
 
 BATCHES = Counter("flotilla_edge_batches_total", "Batches from agents", ["kind", "outcome"])
 SNAPSHOTS = Counter("flotilla_edge_snapshots_total", "Items of accepted batches", ["kind"])
@@ -47,6 +50,8 @@ class Intake:
         self._bus = connection
         self._edge_id = edge_id
         self._clocks = Clocks()
+        self._refusing_since: float | None = None  # monotonic
+        self._said_at = -SAY_EVERY  # monotonic
 
     async def take(self, vps_id: str, kind: str, batch: checks.Batch) -> BatchAck:
         """Check a batch and store it; the acknowledgement to send.
@@ -59,29 +64,47 @@ class Intake:
         received = time.time_ns() // 1_000_000
         try:
             size = checks.check_batch(vps_id, batch)
-            corrected = self._clocks.of(vps_id).correct(batch, received)
+            clock = self._clocks.of(vps_id)
+            corrected = clock.correct(batch, received)
         except IntakeError:
             counts.refused.inc()
             raise
         if corrected:
             CLOCK_CORRECTED.inc()
-            off_by = received - header.sent_at_unix_ms
-            log.warning("clock_corrected", vps_id=vps_id, off_by_ms=off_by)
+            if clock.is_news():
+                off_by = received - header.sent_at_unix_ms
+                log.warning("clock_corrected", vps_id=vps_id, off_by_ms=off_by)
         ack = BatchAck(epoch=header.epoch, sequences=[header.sequence])
         try:
+            self._bus.require()
             await self._store(vps_id, kind, batch)
         except TransientError as error:
             counts.postponed.inc()
-            log.warning("batch_postponed", vps_id=vps_id, error=str(error))
+            self._say_postponed(vps_id, error)
             ack.outcome = BatchAck.OUTCOME_RETRY
-            # Spread out, so that a fleet does not come back as one.
-            ack.retry_after_ms = random.randint(RETRY_AFTER_MS // 2, RETRY_AFTER_MS * 3 // 2)  # noqa: S311
+            ack.retry_after_ms = self._retry_after_ms()
             return ack
+        self._refusing_since = None
         counts.accepted.inc()
         counts.items.inc(checks.length(batch))
         counts.bytes.inc(size)
         ack.outcome = BatchAck.OUTCOME_ACCEPTED
         return ack
+
+    def _say_postponed(self, vps_id: str, error: TransientError) -> None:
+        """Once in a while: a fleet that is refused is thousands of batches a second."""
+        now = time.monotonic()
+        if now - self._said_at >= SAY_EVERY:
+            self._said_at = now
+            log.warning("batch_postponed", vps_id=vps_id, error=str(error))
+
+    def _retry_after_ms(self) -> int:
+        now = time.monotonic()
+        if self._refusing_since is None:
+            self._refusing_since = now
+        wait = min(max(now - self._refusing_since, RETRY_AFTER_MIN), RETRY_AFTER_MAX)
+        # Spread out, so that a fleet does not come back as one.
+        return round(1000 * wait * random.uniform(0.5, 1.5))  # noqa: S311
 
     async def _store(self, vps_id: str, kind: str, batch: checks.Batch) -> None:
         if isinstance(batch, PerformanceSnapshotBatch):

@@ -188,3 +188,12 @@ def test_every_refusal_has_a_status() -> None:
 def test_the_edge_process_knows_no_database() -> None:
     code = "import services.ingest.edge, sys; assert 'psycopg' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_a_wrong_clock_is_news_once() -> None:
+    seen = Clock()
+    news = []
+    for sent in (NOW - 2 * HOUR, NOW - 2 * HOUR + 1000, NOW):
+        seen.correct(batch(sent, sent_at=sent), NOW)
+        news.append(seen.is_news())
+    assert news == [True, False, True]
