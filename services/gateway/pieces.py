@@ -107,7 +107,8 @@ class Carrier:
 
     async def _wait(self, error: FlotillaError, delay: float) -> None:
         """Raises: `error`: a repeat would change nothing, or there were enough."""
-        if not _is_passing(error) or time.monotonic() - self._moved_at > PATIENCE:
+        passing = not isinstance(error, CommandError) or is_passing(error.failure, error.status)
+        if not passing or time.monotonic() - self._moved_at > PATIENCE:
             raise error
         REPEATS.inc()
         # Not cryptographic: only so that pieces do not come back all at once.
@@ -122,15 +123,15 @@ class Carrier:
         return await execute(self._runtime.bus, self._runtime.signer, command)
 
 
-def _is_passing(error: FlotillaError) -> bool:
-    if not isinstance(error, CommandError):
-        return True
+def is_passing(
+    failure: CommandResponse.Failure.ValueType, status: CommandResponse.Status.ValueType
+) -> bool:
+    """Whether the same command, asked again, may be answered with what came of it."""
     # The edge's own conflict is that it still waits for the answer to the same command.
     asked_already = (
-        error.failure == CommandResponse.FAILURE_CONFLICT
-        and error.status == CommandResponse.STATUS_REFUSED
+        failure == CommandResponse.FAILURE_CONFLICT and status == CommandResponse.STATUS_REFUSED
     )
-    return asked_already or error.failure == CommandResponse.FAILURE_BUSY
+    return asked_already or failure == CommandResponse.FAILURE_BUSY
 
 
 def _is_too_late(error: FlotillaError, command: Command) -> bool:

@@ -19,6 +19,7 @@ from flotilla.v1.command_pb2 import Command, CommandResponse, ShellAction
 from services.gateway import errors, orders
 from services.gateway.command_schemas import CommandLine, Status
 from services.gateway.guard import AuthedRequest
+from services.gateway.pieces import is_passing
 from services.gateway.runtime import Runtime
 from services.gateway.store import commands as store
 from services.gateway.store import fleet
@@ -130,7 +131,9 @@ class Printed:
     def take(self, part: CommandResponse) -> tuple[str, str]:
         """What is new in it."""
         self.truncated |= part.truncated
-        final = part.last and part.failure != CommandResponse.FAILURE_DISCONNECTED
+        refused = part.status == CommandResponse.STATUS_REFUSED
+        broke_off = part.failure == CommandResponse.FAILURE_DISCONNECTED
+        final = part.last and not (refused or broke_off)
         return (
             self._take("stdout", part.stdout, final=final),
             self._take("stderr", part.stderr, final=final),
@@ -287,8 +290,8 @@ async def _follow(
         except (TransientError, PoisonError, TimeoutError) as error:
             log.warning("answer_broke_off", command_id=command.id, error=str(error))
         else:
-            again = last.failure == CommandResponse.FAILURE_BUSY and began
-            if last.failure != CommandResponse.FAILURE_DISCONNECTED and not again:
+            broke_off = last.failure == CommandResponse.FAILURE_DISCONNECTED
+            if not broke_off and not (began and is_passing(last.failure, last.status)):
                 return _ended(last)
         if now() + REPEAT_INTERVAL > until:
             return Ended("lost", reason=BROKEN, problem=errors.unanswered())
