@@ -6,6 +6,7 @@ import json
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
 
 from services.kit.subjects import Bucket, Durable, Stream, User
 from tests.fixtures.world import World
@@ -99,6 +100,10 @@ SUBSCRIBE_REFUSED = [
     ("operator", "$KV.>"),
     ("operator", "_INBOX_gateway.>"),
     ("operator", ">"),
+    ("operator", "flotilla.agent.*.command"),
+    ("operator", f"flotilla.agent.{VPS}.command"),
+    ("operator", "flotilla.agent.*.pty"),
+    ("operator", f"flotilla.agent.{VPS}.pty"),
 ]
 
 
@@ -131,6 +136,21 @@ async def test_a_user_may_not_listen_outside_its_subjects(
         await client.subscribe(subject)
         async with asyncio.timeout(5):
             assert subject.lower() in (await refusals.said.get()).lower()
+
+
+@pytest.mark.parametrize(
+    "subject", ["flotilla.>", "flotilla.agent.>", f"flotilla.agent.{VPS}.*", "flotilla.*.*.command"]
+)
+async def test_who_watches_the_bus_is_not_taken_for_an_agent(world: World, subject: str) -> None:
+    asked = [f"flotilla.agent.{VPS}.command", f"flotilla.agent.{VPS}.pty"]
+    async with world.nats.client("operator") as operator, world.nats.client("gateway") as gateway:
+        watch = await operator.subscribe(subject)
+        await operator.flush()
+        for question in asked:
+            with pytest.raises(NoRespondersError):
+                await gateway.request(question, b"", timeout=5)
+        await operator.flush()
+        assert watch.pending_msgs == 0
 
 
 @pytest.mark.parametrize(

@@ -177,9 +177,9 @@ async def test_an_id_that_is_none_goes_nowhere(box: DockerHost, cid: str) -> Non
         heard.append(message.subject)
 
     url = f"{box.path}/containers/{cid}"
-    async with box.world.nats.client("operator") as operator:
-        await operator.subscribe(f"flotilla.agent.{box.vps_id}.>", cb=hear)
-        await operator.flush()
+    async with box.world.nats.client("edge") as edge:
+        await edge.subscribe(f"flotilla.agent.{box.vps_id}.>", cb=hear)
+        await edge.flush()
         answers = [
             await box.owner.get(url),
             await box.owner.delete(url),
@@ -188,7 +188,7 @@ async def test_an_id_that_is_none_goes_nowhere(box: DockerHost, cid: str) -> Non
             await box.owner.post(f"{url}/start"),
             await box.owner.delete(f"{box.path}/images/{cid}"),
         ]
-        await operator.flush()
+        await edge.flush()
     assert {answer.status_code for answer in answers} <= {404, 405, 422}
     assert [subject for subject in heard if subject.endswith((".command", ".pty"))] == []
 
