@@ -2,6 +2,7 @@
 
 A shellproxy signs what agents obey, so whoever it takes orders from has to hold the same key:
 publishing on the bus is not enough. Each seal is good once, for its subject, within `LIFETIME`.
+What several instances may be asked is good once by what it makes bearing its nonce's name.
 """
 
 import binascii
@@ -36,6 +37,10 @@ class UnsealedError(PoisonError):
         REFUSED.labels(reason).inc()
 
 
+def new_nonce() -> bytes:
+    return secrets.token_bytes(NONCE)
+
+
 class SealedBus:
     """Asks on the bus, under seal."""
 
@@ -48,27 +53,41 @@ class SealedBus:
         await self._bus.publish(subject, message, headers=self._headers(subject, message))
 
     async def request(
-        self, subject: str, message: Message, answer: type[M], *, timeout: float = REQUEST_TIMEOUT
+        self,
+        subject: str,
+        message: Message,
+        answer: type[M],
+        *,
+        timeout: float = REQUEST_TIMEOUT,
+        nonce: bytes = b"",
     ) -> M:
-        """Raises: NobodyServesError, TransientError, PoisonError."""
-        headers = self._headers(subject, message)
+        """The answer, which anybody on the bus may have given.
+
+        Raises:
+            NobodyServesError, TransientError, PoisonError.
+        """
+        headers = self._headers(subject, message, nonce)
         return await self._bus.request(subject, message, answer, timeout=timeout, headers=headers)
 
-    def _headers(self, subject: str, message: Message) -> dict[str, str]:
-        made = int(time.time() * 1000).to_bytes(8, "big") + secrets.token_bytes(NONCE)
+    def _headers(self, subject: str, message: Message, nonce: bytes = b"") -> dict[str, str]:
+        made = int(time.time() * 1000).to_bytes(8, "big") + (nonce or new_nonce())
         signed = _signed(subject, made, message.SerializeToString())
         return {HEADER: b64encode(made + self._signer.sign_bytes(signed)).decode()}
 
 
 class Seals:
-    """Checks them, and remembers those that were used."""
+    """Checks them, and remembers those that were used here."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
         self._used: OrderedDict[bytes, float] = OrderedDict()  # by when, monotonic
 
-    def check(self, message: Msg) -> None:
-        """Raises: UnsealedError."""
+    def check(self, message: Msg) -> bytes:
+        """The nonce it was sealed with.
+
+        Raises:
+            UnsealedError.
+        """
         try:
             seal = b64decode((message.headers or {}).get(HEADER, ""), validate=True)
         except binascii.Error:
@@ -83,6 +102,7 @@ class Seals:
         if abs(time.time() - int.from_bytes(made[:8], "big") / 1000) > LIFETIME:
             raise UnsealedError("old", "its seal is old: or do the servers' clocks differ?")
         self._use(made)
+        return made[8:]
 
     def _use(self, made: bytes) -> None:
         now = time.monotonic()

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-import secrets
 from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge
@@ -123,9 +123,9 @@ class Terminals:
 
     async def _answer(self, message: Msg) -> None:
         try:
-            self._seals.check(message)
-            request = bus.decode(message.data, ShellOpenRequest)
-            response = ShellOpenResponse(session_id=await self._open(request))
+            session_id = self._seals.check(message).hex()
+            await self._open(session_id, bus.decode(message.data, ShellOpenRequest))
+            response = ShellOpenResponse(session_id=session_id)
             OPENED.inc()
         except RefusedError as error:
             response = ShellOpenResponse(refusal=error.refusal())
@@ -157,8 +157,8 @@ class Terminals:
             reason=reason,
         )
 
-    async def _open(self, request: ShellOpenRequest) -> str:
-        """Raises: RefusedError, TransientError."""
+    async def _open(self, session_id: str, request: ShellOpenRequest) -> None:
+        """Raises: RefusedError, UnsealedError, TransientError."""
         _check(request)
         if self._draining:
             raise RefusedError(ShellRefusal.KIND_UNAVAILABLE, "The relay is restarting; try again.")
@@ -166,7 +166,6 @@ class Terminals:
             raise RefusedError(
                 ShellRefusal.KIND_BUSY, f"{SESSIONS_LIMIT} terminals are open; close some."
             )
-        session_id = secrets.token_hex(16)
         self._starting += 1
         try:
             async with database.transaction(self._pool) as connection:
@@ -186,9 +185,10 @@ class Terminals:
                     f"You have {USER_LIMIT} terminals open on this server; close one.",
                 )
             await self._start(session_id, request)
+        except psycopg.errors.UniqueViolation:
+            raise UnsealedError("used", "its seal was used at another instance") from None
         finally:
             self._starting -= 1
-        return session_id
 
     async def _start(self, session_id: str, request: ShellOpenRequest) -> None:
         pty = AgentSession(

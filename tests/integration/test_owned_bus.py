@@ -116,6 +116,8 @@ async def victim(
     root.mkdir()
     async with _world(folder, issued, databases) as own:
         await own.start_all()
+        own.start("shellproxy", run_as="second shellproxy")
+        await own.ready("second shellproxy")
         user = await own.user("member")
         vps_id, agent = await programs.enrolled_agent(
             user,
@@ -321,6 +323,18 @@ async def test_a_terminal_cannot_be_opened_again_by_what_opened_it(
     await intruder.flush()
     await victim.script("true")  # the agent has seen them all by now
     assert children(victim) == []
+
+
+async def test_a_terminal_is_opened_once_whichever_relay_hears_of_it(
+    victim: Victim, intruder: Client, terminal: Screen
+) -> None:
+    running = children(victim)
+    openings = [told for told in victim.heard if told.subject == subjects.SHELL_OPEN]
+    assert openings
+    for told in openings * 20:
+        answer = await intruder.request(told.subject, told.data, headers=told.headers, timeout=5)
+        assert ShellOpenResponse.FromString(answer.data).HasField("refusal")
+    assert children(victim) == running
 
 
 def children(victim: Victim) -> list[str]:

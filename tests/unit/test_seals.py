@@ -53,6 +53,23 @@ def test_a_seal_is_good_once(signer: Signer) -> None:
     receiver.check(sealed(signer))
 
 
+def test_a_seal_bears_the_nonce_it_was_given() -> None:
+    signer, nonces = Signer(Ed25519PrivateKey.generate()), []
+    messages: list[Any] = []
+
+    class Asked:
+        async def request(self, subject: str, message: Message, *_: Any, **options: Any) -> None:
+            data, headers = message.SerializeToString(), options["headers"]
+            messages.append(SimpleNamespace(subject=subject, data=data, headers=headers))
+
+    bus = SealedBus(Asked(), signer)  # type: ignore[arg-type]
+    for _ in range(2):
+        nonces.append(seals.new_nonce())
+        asyncio.run(bus.request(SUBJECT, CONTROL, ShellControl, nonce=nonces[-1]))
+    receiver = Seals(signer)
+    assert [receiver.check(message) for message in messages] == nonces
+
+
 def test_a_seal_is_for_its_subject_and_its_message(signer: Signer) -> None:
     receiver, message = Seals(signer), sealed(signer)
     elsewhere = SimpleNamespace(**{**vars(message), "subject": "flotilla.shell.t.control"})
