@@ -16,6 +16,7 @@ from services.gateway.shell_sessions import SESSION_ID, refuse, shell_user
 from services.gateway.store import fleet, shells
 from services.kit import database, subjects
 from services.kit.access import Action, Actor, allow
+from services.kit.seals import new_nonce
 
 CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 OPEN_TIMEOUT = 15.0  # seconds; the agent has ten
@@ -110,11 +111,15 @@ async def _session_id(runtime: Runtime, vps: fleet.Vps | None, actor: Actor, wan
         rows=wanted.rows,
         container=wanted.container,
     )
+    nonce = new_nonce()
     answer = await runtime.sealed.request(
-        subjects.SHELL_OPEN, request, ShellOpenResponse, timeout=OPEN_TIMEOUT
+        subjects.SHELL_OPEN, request, ShellOpenResponse, timeout=OPEN_TIMEOUT, nonce=nonce
     )
     if answer.HasField("refusal"):
         refuse(answer.refusal)
+    if answer.session_id != nonce.hex():
+        # Whoever is on the bus may name another, of the same user elsewhere.
+        raise errors.RequestError(503, "Not available now", "This is not the terminal asked for.")
     return answer.session_id
 
 

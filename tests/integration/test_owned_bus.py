@@ -50,7 +50,7 @@ from services.kit.subjects import User
 from tests.fixtures import programs, world
 from tests.fixtures.programs import Program
 from tests.fixtures.stack import CONFIGURATION
-from tests.fixtures.terminals import Screen, screen
+from tests.fixtures.terminals import Screen, refused, screen, shell_url
 from tests.fixtures.waiting import until
 from tests.fixtures.world import World, _world
 
@@ -335,6 +335,24 @@ async def test_a_terminal_is_opened_once_whichever_relay_hears_of_it(
         answer = await intruder.request(told.subject, told.data, headers=told.headers, timeout=5)
         assert ShellOpenResponse.FromString(answer.data).HasField("refusal")
     assert children(victim) == running
+
+
+async def test_what_is_typed_goes_to_no_other_terminal_than_the_one_asked_for(
+    victim: Victim, intruder: Client, terminal: Screen
+) -> None:
+    elsewhere = (await victim.user.post("/vps", json={"name": "elsewhere"})).json()["id"]
+    session = session_of(victim)
+
+    async def answer(message: Msg) -> None:
+        told = ShellOpenResponse(session_id=session)
+        await message.respond(told.SerializeToString())
+
+    lie = await intruder.subscribe(subjects.SHELL_OPEN, cb=answer)
+    await intruder.flush()
+    for vps_id in (elsewhere, victim.vps_id):
+        status, _ = await refused(await shell_url(victim.world.ws, victim.user, vps_id))
+        assert status == 503
+    await lie.unsubscribe()
 
 
 def children(victim: Victim) -> list[str]:
