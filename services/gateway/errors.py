@@ -75,7 +75,9 @@ def unanswered() -> RequestError:
 
 def unkept() -> RequestError:
     return RequestError(
-        503, "Not kept", "It was done, but the database does not answer: what came of it is lost."
+        503,
+        "Not kept",
+        "It was done, but the database does not answer. When it does, what came of it is there.",
     )
 
 

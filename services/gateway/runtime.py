@@ -11,7 +11,7 @@ from services.gateway.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
 from services.gateway.store import fleet
-from services.gateway.work import Work
+from services.gateway.work import Followed, Work
 from services.kit import database
 from services.kit.audit import Trail
 from services.kit.bus import Bus
@@ -28,6 +28,7 @@ class Runtime:
     live: Live
     health: Health
     work: Work = field(default_factory=Work)
+    followed: Followed = field(default_factory=Followed)
     transfers: Slots = field(default_factory=Slots)
 
     @cached_property

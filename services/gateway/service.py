@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import structlog
 import uvicorn
 
-from services.gateway import agents
+from services.gateway import agents, orphans
 from services.gateway.app import create_app
 from services.gateway.live import Live
 from services.gateway.observe import observed
@@ -75,6 +75,7 @@ async def run(settings: GatewaySettings, health: Health) -> None:
         )
         await stack.enter_async_context(runtime.trail.kept())
         await stack.enter_async_context(runtime.work.going_on())
+        stack.push_async_callback(orphans.let_go, runtime)
         async with asyncio.TaskGroup() as tasks:
             for name, work in (
                 ("presence", board.follow_agents(connection)),
@@ -85,6 +86,7 @@ async def run(settings: GatewaySettings, health: Health) -> None:
                 ("reconcile", agents.reconcile(runtime)),
                 ("refresh", _refresh(runtime)),
                 ("upkeep", keep_up(pool)),
+                ("orphans", orphans.keep_following(runtime)),
                 ("rotation", keep_rotating(runtime)),
                 ("http", _serve(settings, runtime)),
             ):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 
+from services.gateway import orphans
 from services.gateway.store import audit, commands
 from services.kit import database
 from services.kit.errors import TransientError
@@ -16,7 +17,6 @@ INTERVAL = 30.0  # seconds
 STEP = 1_000  # rows a transaction
 KEEP_AUDIT = timedelta(days=400)
 KEEP_COMMANDS = timedelta(days=90)
-LOST = "the console was stopped while it ran, and whether it finished is not known"
 
 
 async def keep_up(pool: database.Pool) -> None:
@@ -24,7 +24,7 @@ async def keep_up(pool: database.Pool) -> None:
     while True:
         try:
             async with database.transaction(pool) as connection:
-                lost = await commands.give_up(connection, reason=LOST)
+                lost = await commands.give_up(connection, reason=orphans.LOST)
             if lost:
                 log.warning("commands_lost", count=lost)
             await _forget(pool, audit.delete_old, KEEP_AUDIT)

@@ -1,8 +1,9 @@
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
+from uuid import UUID
 
 from prometheus_client import Gauge
 
@@ -32,6 +33,9 @@ class Work:
         UNDER_WAY.labels(kind).set_function(lambda: len(tasks))
         return task
 
+    def room(self, kind: str, limit: int) -> int:
+        return max(limit - len(self._tasks[kind]), 0)
+
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
         """Cut off at the end of the block."""
@@ -42,3 +46,15 @@ class Work:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+
+
+class Followed(set[UUID]):
+    """The scripts that this gateway follows."""
+
+    @contextmanager
+    def also(self, command_id: UUID) -> Iterator[None]:
+        self.add(command_id)
+        try:
+            yield
+        finally:
+            self.discard(command_id)

@@ -5,13 +5,13 @@ import json
 import time
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from flotilla.v1.command_pb2 import Command, CommandResponse
-from services.gateway import scripts, upkeep
+from services.gateway import following, orphans, scripts, upkeep
 from services.gateway.command_schemas import CommandLine
 from services.gateway.store import audit as audit_store
 from services.gateway.store import commands as store
@@ -366,7 +366,7 @@ async def test_a_cancel_that_comes_too_late_is_over(
 async def test_a_script_is_followed_across_a_broken_connection(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "REPEAT_INTERVAL", 0.2)
+    monkeypatch.setattr(following, "REPEAT_INTERVAL", 0.2)
     user, agent = await owned(world)
     letter = "ä".encode()
     body = {"vps_ids": [agent.vps_id], "script": "true"}
@@ -393,7 +393,7 @@ async def test_a_script_is_followed_across_a_broken_connection(
 async def test_a_script_whose_agent_does_not_come_back_is_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "RETURN_PATIENCE", -9.0)  # 10 s of grace are left
+    monkeypatch.setattr(following, "RETURN_PATIENCE", -9.0)  # 10 s of grace are left
     user, agent = await owned(world)
     answer = run(user, agent, timeout_seconds=1)
     _, command = await agent.commanded()
@@ -452,28 +452,39 @@ async def test_too_many_at_once_are_told_to_come_back(
     assert (await answer).status_code == 200
 
 
-async def test_what_no_gateway_follows_any_more_is_called_lost(world: World) -> None:
+async def test_what_is_not_asked_for_any_more_is_called_lost(world: World) -> None:
     user, agent = await owned(world)
-    settings = world.settings(DatabaseSettings)
-    for expected, lost_after in ((1, timedelta(seconds=-1)), (0, timedelta(minutes=5))):
-        async with database.open_pool(settings, Health("gateway"), size=1) as pool:
+    me = (await user.get("/auth/me")).json()
+    command_id = uuid4()
+    async with database.open_pool(
+        world.settings(DatabaseSettings), Health("gateway"), size=1
+    ) as pool:
+
+        async def given_up() -> int:
             async with database.transaction(pool) as connection:
-                me = (await user.get("/auth/me")).json()
-                await store.insert(
-                    connection,
-                    command_id=uuid4(),
-                    vps_id=agent.vps_id,  # type: ignore[arg-type]
-                    user_id=me["id"],
-                    username=me["username"],
-                    script="sleep 9",
-                    timeout_seconds=9,
-                    lost_after=lost_after,
-                )
-            async with database.transaction(pool) as connection:
-                assert await store.give_up(connection, reason=upkeep.LOST) == expected
-    newer, older = (await user.get(f"/vps/{agent.vps_id}/commands")).json()["items"]
-    assert (newer["status"], newer["finished_at"]) == ("running", None)
-    assert (older["status"], older["reason"]) == ("lost", upkeep.LOST)
+                return await store.give_up(connection, reason=orphans.LOST)
+
+        async with database.transaction(pool) as connection:
+            await store.insert(
+                connection,
+                command_id=command_id,
+                vps_id=UUID(agent.vps_id),
+                user_id=me["id"],
+                username=me["username"],
+                script="sleep 9",
+                request=b"",
+                timeout_seconds=9,
+                lost_after=timedelta(seconds=-1),
+            )
+        assert await given_up() == 0
+        await world.sql(
+            "UPDATE commands SET started_at = now() - interval '25 hours' WHERE id = %(id)s",
+            id=command_id,
+        )
+        assert await given_up() == 1
+    kept = await only(user, agent.vps_id)
+    assert (kept["status"], kept["reason"]) == ("lost", orphans.LOST)
+    assert kept["finished_at"] is not None
 
 
 async def test_what_is_old_is_deleted_in_steps(own_world: World) -> None:

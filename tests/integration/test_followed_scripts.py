@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from flotilla.v1.command_pb2 import CommandResponse
-from services.gateway import scripts
+from services.gateway import following, orphans
 from tests.fixtures.agent_script import ScriptedAgent
 from tests.fixtures.waiting import until
 from tests.fixtures.world import Gate, World
@@ -44,6 +45,27 @@ class Console:
 
         await until(look, otherwise=f"no {fields}")
 
+    async def gateway(self) -> None:
+        self.world.start("gateway", nats_url=f"nats://127.0.0.1:{self.link.port}")
+        await self.world.ready("gateway")
+
+    async def audited(self) -> list[tuple[str, bool, str]]:
+        """What was done to the server's scripts, by its owner, in that order."""
+        me = (await self.user.get("/auth/me")).json()["id"]
+        rows: list[tuple[str, bool, str]] = await self.world.sql(
+            "SELECT action, allowed, reason FROM audit_entries WHERE object = %(o)s"
+            " AND actor = %(a)s AND action LIKE 'command.%%' ORDER BY time",
+            o=f"vps:{self.agent.vps_id}",
+            a=f"user:{me}",
+        )
+        return rows
+
+    async def was_done(self, *expected: tuple[str, bool, str]) -> None:
+        async def look() -> bool:
+            return await self.audited() == list(expected)
+
+        await until(look, otherwise=f"not {expected}")
+
     async def cut(self) -> None:
         await self.link.shut()
         await until(lambda: not self._connected())
@@ -59,7 +81,7 @@ class Console:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def console(own_world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Console]:
-    monkeypatch.setattr(scripts, "REPEAT_INTERVAL", 0.2)
+    monkeypatch.setattr(following, "REPEAT_INTERVAL", 0.2)
     link = Gate(own_world.nats.port)
     await link.open()
     own_world.start("edge")
@@ -69,6 +91,8 @@ async def console(own_world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     agent = await own_world.enrolled(user)
     await agent.connect()
     yield Console(own_world, user, agent, link)
+    await agent.close()
+    await own_world.stop("gateway")
     await link.shut()
 
 
@@ -92,3 +116,68 @@ async def test_a_script_is_followed_across_the_gateways_own_broken_link(console:
     result = (await answer).json()
     assert (result["status"], result["exit_code"]) == ("finished", 4)
     assert (result["stdout"], result["truncated"]) == ("one ä two", False)
+
+
+@pytest.fixture(params=["stopped", "killed"])
+def sudden(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that is killed says nothing any more: others notice its silence."""
+    if request.param == "stopped":
+        return
+
+    async def nothing(_: object) -> None:
+        return
+
+    monkeypatch.setattr(orphans, "let_go", nothing)
+    monkeypatch.setattr(orphans, "SILENCE", timedelta(seconds=1))
+    monkeypatch.setattr(orphans, "BEAT", 0.3)
+
+
+@pytest.mark.usefixtures("sudden")
+async def test_a_script_whose_gateway_ended_is_followed_by_the_next(console: Console) -> None:
+    answer = console.run(timeout_seconds=60)
+    _, command = await console.agent.commanded()
+    await console.agent.answer(command.id, part=0, stdout=b"one ", **RUNNING)
+    await console.was_done(("command.begin", True, ""))
+    await console.world.stop("gateway")
+    await asyncio.gather(answer, return_exceptions=True)
+    await console.gateway()
+    assert (await console.kept())["status"] == "running"
+    # Nobody hears this, but for the edge: it lets the next gateway ask.
+    await console.agent.answer(command.id, part=1, stdout=b"two", exit_code=4)
+
+    _, again = await console.agent.commanded()
+    assert again == command
+    await console.agent.answer(command.id, stdout=b"one two", exit_code=4)
+    await console.shows(status="finished", stdout="one two", exit_code=4)
+    await console.was_done(("command.begin", True, ""), ("command.run", True, ""))
+
+
+async def test_a_script_that_lives_with_its_gateway_is_followed_by_no_other(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "SILENCE", timedelta(seconds=1))
+    monkeypatch.setattr(orphans, "BEAT", 0.3)
+    answer = console.run()
+    _, command = await console.agent.commanded()
+    before = orphans.ADOPTED._value.get()
+    await asyncio.sleep(2.0)
+    await console.agent.answer(command.id)
+    assert (await answer).json()["status"] == "finished"
+    assert orphans.ADOPTED._value.get() == before
+
+
+async def test_what_came_of_a_script_that_its_agent_forgot_is_not_known(console: Console) -> None:
+    answer = console.run()
+    _, command = await console.agent.commanded()
+    await console.world.stop("gateway")
+    await asyncio.gather(answer, return_exceptions=True)
+    await console.agent.answer(command.id)
+    await console.gateway()
+    await console.agent.commanded()
+    await console.agent.answer(
+        command.id,
+        status=CommandResponse.STATUS_REFUSED,
+        failure=CommandResponse.FAILURE_FORBIDDEN,
+        reason="it has expired",
+    )
+    await console.shows(status="lost", reason=f"{orphans.LOST} (it has expired)")

@@ -117,6 +117,27 @@ async def test_more_output_than_is_kept_is_cut_and_the_script_goes_on(host: Host
     assert 500_000 < len(result["stdout"]) <= 1024 * 1024
 
 
+async def test_a_script_outlives_its_gateway_and_its_output_is_whole(host: Host) -> None:
+    proof = host.folder / "outlived"
+    script = f"echo one; touch {proof}; sleep 8; echo two; echo ran >> {proof}; exit 6"
+    running = asyncio.create_task(host.run(script))
+    await until(proof.exists)
+    await host.world.stop("gateway")
+    await asyncio.gather(running, return_exceptions=True)
+    host.world.start("gateway", agent_address=f"127.0.0.1:{host.gate.port}")
+    await host.world.ready("gateway")
+
+    async def ended() -> bool:
+        return (await host.newest())["status"] != "running"
+
+    await until(ended, seconds=30)
+    newest = await host.newest()
+    result = (await host.user.get(f"/vps/{host.vps_id}/commands/{newest['id']}")).json()
+    assert (result["status"], result["exit_code"]) == ("finished", 6)
+    assert (result["stdout"], result["truncated"]) == ("one\ntwo\n", False)
+    assert proof.read_text() == "ran\n"
+
+
 async def test_a_script_outlives_the_link_and_runs_once_and_its_output_is_whole(
     host: Host,
 ) -> None:

@@ -1,5 +1,6 @@
 """Scripts run on servers, and what came of them. Functions never commit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -29,6 +30,19 @@ class Result(Command):
     stderr: str
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A script that nobody follows."""
+
+    id: UUID
+    user_id: UUID | None
+    request: bytes
+    lost_in: timedelta
+
+
+# How long after its start a script is asked for again, however often its gateways stop.
+ASKED_FOR = timedelta(days=1)
+
 _COMMAND = (
     "id, vps_id, username, script, timeout_seconds, status, exit_code, truncated, reason,"
     " started_at, finished_at"
@@ -44,19 +58,22 @@ async def insert(
     user_id: UUID,
     username: str,
     script: str,
+    request: bytes,
     timeout_seconds: int,
     lost_after: timedelta,
 ) -> None:
     await connection.execute(
-        "INSERT INTO commands (id, vps_id, user_id, username, script, timeout_seconds, lost_at)"
-        " VALUES (%(id)s, %(vps_id)s, %(user_id)s, %(username)s, %(script)s, %(timeout)s,"
-        " now() + %(lost_after)s)",
+        "INSERT INTO commands"
+        " (id, vps_id, user_id, username, script, request, timeout_seconds, lost_at)"
+        " VALUES (%(id)s, %(vps_id)s, %(user_id)s, %(username)s, %(script)s, %(request)s,"
+        " %(timeout)s, now() + %(lost_after)s)",
         {
             "id": command_id,
             "vps_id": vps_id,
             "user_id": user_id,
             "username": username,
             "script": script,
+            "request": request,
             "timeout": timeout_seconds,
             "lost_after": lost_after,
         },
@@ -79,7 +96,7 @@ async def finish(
         await cursor.execute(
             "UPDATE commands SET status = %(status)s, exit_code = %(exit_code)s,"
             " stdout = %(stdout)s, stderr = %(stderr)s, truncated = %(truncated)s,"
-            " reason = %(reason)s, finished_at = now()"
+            " reason = %(reason)s, finished_at = now(), request = NULL"
             f" WHERE id = %(id)s AND status IN ('running', 'lost') RETURNING {_RESULT}",
             {
                 "id": command_id,
@@ -120,12 +137,53 @@ async def get(connection: AsyncConnection, *, vps_id: UUID, command_id: UUID) ->
         return await cursor.fetchone()
 
 
+async def beat(connection: AsyncConnection, *, ids: Sequence[UUID]) -> None:
+    """These are followed."""
+    await connection.execute(
+        "UPDATE commands SET followed_at = now() WHERE id = ANY(%(ids)s) AND status = 'running'",
+        {"ids": ids},
+    )
+
+
+async def let_go(connection: AsyncConnection, *, ids: Sequence[UUID]) -> None:
+    """These are followed no more."""
+    await connection.execute(
+        "UPDATE commands SET followed_at = '-infinity'"
+        " WHERE id = ANY(%(ids)s) AND status = 'running'",
+        {"ids": ids},
+    )
+
+
+async def adopt(
+    connection: AsyncConnection, *, silence: timedelta, lost_after: timedelta, limit: int
+) -> list[Orphan]:
+    """Some that nobody has followed for so long; from now on they are, for `lost_after` at least."""
+    async with connection.cursor(row_factory=class_row(Orphan)) as cursor:
+        await cursor.execute(
+            "UPDATE commands SET followed_at = now(),"
+            " lost_at = greatest(lost_at, now() + %(lost_after)s)"
+            " WHERE id IN (SELECT id FROM commands WHERE status = 'running'"
+            " AND followed_at < now() - %(silence)s AND request IS NOT NULL"
+            " AND started_at > now() - %(asked_for)s"
+            " ORDER BY started_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"
+            " RETURNING id, user_id, request, lost_at - now() AS lost_in",
+            {
+                "silence": silence,
+                "lost_after": lost_after,
+                "asked_for": ASKED_FOR,
+                "limit": limit,
+            },
+        )
+        return await cursor.fetchall()
+
+
 async def give_up(connection: AsyncConnection, *, reason: str) -> int:
-    """Call lost what nobody has written the end of in time; how many."""
+    """Call lost what nobody has written the end of in time, nor will ask for; how many."""
     cursor = await connection.execute(
-        "UPDATE commands SET status = 'lost', reason = %(reason)s, finished_at = now()"
-        " WHERE status = 'running' AND lost_at < now()",
-        {"reason": reason},
+        "UPDATE commands SET status = 'lost', reason = %(reason)s, finished_at = now(),"
+        " request = NULL WHERE status = 'running' AND lost_at < now()"
+        " AND (request IS NULL OR started_at < now() - %(asked_for)s)",
+        {"reason": reason, "asked_for": ASKED_FOR},
     )
     return cursor.rowcount
 
