@@ -5,6 +5,7 @@ header, with `traceparent` beside it, so that any client can follow the traffic.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ NO_RESPONDERS = "503"  # in the header `Status`, as NATS' protocol has it
 PUBLISH_TIMEOUT = 5.0  # seconds
 REQUEST_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 3  # seconds
+RECONNECTION_LOOK = 1.0  # seconds of an answer's silence between looks
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 PENDING_BYTES = 8 * 1024 * 1024  # a subscriber slower than this drops and counts
 
@@ -87,21 +89,33 @@ def nobody_serves(message: Msg) -> bool:
 class Answers(Generic[M]):
     """What comes back of one question, in order."""
 
-    def __init__(self, subscription: Subscription, subject: str, kind: type[M]) -> None:
+    def __init__(
+        self, client: Client, subscription: Subscription, subject: str, kind: type[M]
+    ) -> None:
+        self._client = client
+        self._session = client.stats["reconnects"]
         self._subscription = subscription
         self._subject = subject
         self._kind = kind
 
     async def next(self, *, timeout: float) -> M:
         """Raises: NobodyServesError, TransientError, PoisonError."""
-        try:
-            with cancellation.heeded():
-                message = await self._subscription.next_msg(timeout)
-        except (NatsError, TimeoutError) as error:
-            raise TransientError(f"no answer on {self._subject}") from error
-        if nobody_serves(message):
-            raise NobodyServesError(self._subject)
-        return decode(message.data, self._kind)
+        until = time.monotonic() + timeout
+        while True:
+            wait = min(max(until - time.monotonic(), 0.0), RECONNECTION_LOOK)
+            try:
+                with cancellation.heeded():
+                    message = await self._subscription.next_msg(wait)
+            except (NatsError, TimeoutError) as error:
+                # A server that came back has forgotten that who was asked may answer here.
+                reconnected = self._session != self._client.stats["reconnects"]
+                waits = isinstance(error, TimeoutError) and time.monotonic() < until
+                if reconnected or not waits:
+                    raise TransientError(f"no answer on {self._subject}") from error
+            else:
+                if nobody_serves(message):
+                    raise NobodyServesError(self._subject)
+                return decode(message.data, self._kind)
 
 
 class Bus:
@@ -203,7 +217,7 @@ class Bus:
         except NatsError as error:
             raise TransientError(f"cannot ask on {subject}: {error}") from error
         try:
-            yield Answers(subscription, subject, answer)
+            yield Answers(self.client, subscription, subject, answer)
         finally:
             if not self.client.is_closed:
                 await subscription.unsubscribe()

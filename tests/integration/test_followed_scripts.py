@@ -74,9 +74,17 @@ class Console:
         await self.link.open()
         await until(self._connected)
 
-    def _connected(self) -> bool:
-        checks = self.world.health["gateway"].status().checks
+    def _connected(self, name: str = "gateway") -> bool:
+        checks = self.world.health[name].status().checks
         return all(check.ready for check in checks if check.name == "bus")
+
+    async def restart_nats(self) -> None:
+        self.world.nats.kill()
+        await self.link.shut()
+        await until(lambda: not self._connected() and not self._connected("edge"))
+        await self.world.nats.start()
+        await self.link.open()
+        await until(lambda: self._connected() and self._connected("edge"))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -116,6 +124,21 @@ async def test_a_script_is_followed_across_the_gateways_own_broken_link(console:
     result = (await answer).json()
     assert (result["status"], result["exit_code"]) == ("finished", 4)
     assert (result["stdout"], result["truncated"]) == ("one ä two", False)
+
+
+async def test_the_end_of_a_script_is_heard_soon_after_nats_was_restarted(
+    console: Console,
+) -> None:
+    answer = console.run(timeout_seconds=600)
+    _, command = await console.agent.commanded()
+    await console.agent.answer(command.id, part=0, stdout=b"one ", **RUNNING)
+    await console.restart_nats()
+    await console.agent.answer(command.id, part=1, stdout=b"two")
+
+    await console.agent.commanded()
+    await console.agent.answer(command.id, stdout=b"one two")
+    result = (await answer).json()
+    assert (result["status"], result["stdout"]) == ("finished", "one two")
 
 
 @pytest.fixture(params=["stopped", "killed"])

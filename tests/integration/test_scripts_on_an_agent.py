@@ -128,7 +128,7 @@ async def test_a_script_outlives_its_gateway_and_its_output_is_whole(host: Host)
     await host.world.ready("gateway")
 
     async def ended() -> bool:
-        return (await host.newest())["status"] != "running"
+        return bool((await host.newest())["status"] != "running")
 
     await until(ended, seconds=30)
     newest = await host.newest()
