@@ -141,13 +141,17 @@ class Relay:
         if not SESSION.fullmatch(session) or len(message.data) > MAX_FRAME:
             DROPPED.labels("frame", "improper").inc()
             return
-        if session not in self._sessions and len(self._sessions) >= SESSIONS_AT_ONCE:
+        is_known = session in self._sessions
+        # A close is the last word, after which the agent has nothing to say.
+        begins = not is_known and not data.HasField("close")
+        if begins and len(self._sessions) >= SESSIONS_AT_ONCE:
             await self._turn_away(data, f"{SESSIONS_AT_ONCE} sessions are open there")
             return
         if not self._offer(MessageToAgent(pty_data=data)):
             await self._turn_away(data, "the server does not keep up with what it is sent")
             return
-        self._sessions[session] = time.monotonic()
+        if begins or is_known:
+            self._sessions[session] = time.monotonic()
         RELAYED.labels("frame").inc()
 
     async def said(self, data: PtyDataToServer) -> None:

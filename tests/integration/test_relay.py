@@ -19,6 +19,7 @@ from flotilla.v1.command_pb2 import (
     FileAction,
     PtyAcknowledge,
     PtyAction,
+    PtyClose,
     PtyDataToAgent,
     PtyDataToServer,
     PtyExit,
@@ -365,6 +366,25 @@ async def test_an_agent_speaks_only_for_sessions_it_was_spoken_to_of_on_that_str
         await agent.receive("pty_data")
         await agent.say(owner.session, output=PtyOutput(offset=4, data=b"again"))
         assert (await owner.hear()).output.data == b"again"
+        assert owner.heard.empty()
+
+
+async def test_the_last_word_to_a_session_that_ended_does_not_begin_it_again(
+    world: World, agent: ScriptedAgent
+) -> None:
+    async with world.nats.client("shellproxy") as client:
+        owner = Owner(client, agent.vps_id, secrets.token_hex(16))
+        await owner.listen()
+        await owner.send(start=start(world, agent.vps_id, owner.session))
+        await agent.receive("pty_data")
+        await agent.say(owner.session, exit=PtyExit())
+        assert (await owner.hear()).HasField("exit")
+        await owner.send(close=PtyClose(reason="it ended"))
+        assert (await agent.receive("pty_data")).pty_data.HasField("close")
+        await agent.say(owner.session, output=PtyOutput(data=b"too late"))
+        await agent.report()
+        await agent.receive("batch_ack")
+        await client.flush()
         assert owner.heard.empty()
 
 
