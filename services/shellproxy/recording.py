@@ -26,6 +26,8 @@ BACKLOG = 1024 * 1024  # bytes of lines that wait for the database before the te
 RETRY = 0.5  # seconds
 PATIENCE = 5.0  # seconds that a terminal waits for its recording, which is then given up
 LIMIT = 32 * 1024 * 1024  # bytes, compressed
+# What compresses well would be no end of it where it is played.
+RAW_LIMIT = 128 * 1024 * 1024  # bytes of lines
 
 BYTES = Counter("flotilla_shell_recorded_bytes_total", "Bytes of recordings, compressed")
 STOPPED = Counter("flotilla_shell_recordings_stopped_total", "Ended before", ["reason"])
@@ -35,6 +37,8 @@ class Recording:
     def __init__(self, pool: database.Pool, session_id: str, columns: int, rows: int) -> None:
         self.size = 0
         """Bytes stored."""
+        self.raw_size = 0
+        """Bytes of lines in them."""
         self.stopped = ""
         """Why it ended before its terminal did."""
         self._pool = pool
@@ -108,9 +112,13 @@ class Recording:
         lines, self._lines = self._lines, []
         weight, self._waiting = self._waiting, 0
         try:
-            data = await asyncio.to_thread(zlib.compress, "\n".join((*lines, "")).encode())
+            raw = "\n".join((*lines, "")).encode()
+            data = await asyncio.to_thread(zlib.compress, raw)
             if self.size + len(data) > LIMIT:
                 self._stop("limit", f"it has {LIMIT >> 20} MiB")
+                return
+            if self.raw_size + len(raw) > RAW_LIMIT:
+                self._stop("raw-limit", f"it has {RAW_LIMIT >> 20} MiB before compression")
                 return
             async with database.transaction(self._pool) as connection:
                 await store.insert_part(
@@ -123,6 +131,7 @@ class Recording:
             raise
         self._parts += 1
         self.size += len(data)
+        self.raw_size += len(raw)
         BYTES.inc(len(data))
 
     def _event(self, kind: str, text: str) -> None:

@@ -114,3 +114,26 @@ async def test_a_recording_that_cannot_be_stored_for_long_is_given_up(
     assert not shown.holds_up(time.monotonic())
     assert "database" in shown.stopped
     await asyncio.wait_for(running, 10)
+
+
+async def test_a_recording_is_bounded_before_compression_too(
+    pool: database.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recording.RAW_LIMIT == 128 * 1024 * 1024
+    monkeypatch.setattr(recording, "RAW_LIMIT", 3 * 1024 * 1024)
+    shown = Recording(pool, SESSION, 80, 24)
+    running = asyncio.create_task(shown.run())
+    async with asyncio.timeout(20):
+        while not shown.stopped:
+            if not shown.holds_up(time.monotonic()):
+                shown.output(b"y\r\n" * 10_000)
+            await asyncio.sleep(0.001)
+        shown.output(b"never recorded")
+        shown.close()
+        await running
+    stored = b"".join(await parts(pool))
+
+    assert shown.stopped == "it has 3 MiB before compression"
+    assert 1024 * 1024 < len(stored) <= recording.RAW_LIMIT
+    assert shown.size < 100_000
+    assert all(json.loads(line) for line in stored.splitlines())
