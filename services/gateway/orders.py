@@ -20,7 +20,13 @@ from services.kit.commands import (
     execution,
     new_command,
 )
-from services.kit.errors import PoisonError, TransientError
+from services.kit.errors import FlotillaError, PoisonError, TransientError
+
+_REFUSALS = {
+    CommandResponse.FAILURE_FORBIDDEN,
+    CommandResponse.FAILURE_INVALID,
+    CommandResponse.FAILURE_TOO_LARGE,
+}
 
 
 async def order(
@@ -36,7 +42,7 @@ async def order(
     """The answer to one action, such as `file=FileAction(…)`, done within `timeout` seconds.
 
     `repeated` says that this is one of many, a poll or a part of a transfer that the caller
-    notes as a whole: only its failure is audited.
+    notes as a whole: it is audited only when the host's policy forbids it.
 
     Raises:
         RequestError: offline, refused, failed, or unanswered.
@@ -47,7 +53,10 @@ async def order(
     try:
         response = await execute(runtime.bus, runtime.signer, command)
     except (CommandError, OfflineError, TransientError, PoisonError) as error:
-        raise _failed(request, runtime, vps, command, error) from error
+        problem = problem_of(error)
+        if not repeated or problem.status == 403:
+            _note_failed(request, runtime, vps, command, error)
+        raise problem from error
     if not repeated:
         note(request, runtime, vps, verb(command), detail(command))
     return response
@@ -80,7 +89,8 @@ async def order_parts(
                     note(request, runtime, vps, verb(command), detail(command))
                 yield part
     except (CommandError, OfflineError, TransientError, PoisonError) as error:
-        raise _failed(request, runtime, vps, command, error) from error
+        _note_failed(request, runtime, vps, command, error)
+        raise problem_of(error) from error
 
 
 def note(
@@ -144,22 +154,30 @@ def _command(
     return command
 
 
-def _failed(
+def problem_of(
+    error: CommandError | OfflineError | TransientError | PoisonError,
+) -> errors.RequestError:
+    if isinstance(error, CommandError):
+        return errors.failed_there(error.failure, error.status, str(error))
+    return errors.offline() if isinstance(error, OfflineError) else errors.unanswered()
+
+
+def was_refused(error: FlotillaError) -> bool:
+    """Whether nothing was tried, for what was asked, of whom, or when."""
+    if isinstance(error, CommandError):
+        return error.status == CommandResponse.STATUS_REFUSED or error.failure in _REFUSALS
+    if isinstance(error, errors.RequestError):
+        return error.status in {413, 415, 422}
+    return isinstance(error, OfflineError)
+
+
+def _note_failed(
     request: AuthedRequest,
     runtime: Runtime,
     vps: fleet.Vps,
     command: Command,
     error: CommandError | OfflineError | TransientError | PoisonError,
-) -> errors.RequestError:
-    """The problem, after its audit entry."""
-    allowed = True
-    if isinstance(error, CommandError):
-        allowed = error.failure != CommandResponse.FAILURE_FORBIDDEN
-        problem = errors.failed_there(error.failure, error.status, str(error))
-    elif isinstance(error, OfflineError):
-        problem = errors.offline()
-    else:
-        problem = errors.unanswered()
-    what = detail(command)
-    note(request, runtime, vps, verb(command), what, allowed=allowed, reason=str(problem))
-    return problem
+) -> None:
+    what, allowed = detail(command), not was_refused(error)
+    reason = str(problem_of(error))
+    note(request, runtime, vps, verb(command), what, allowed=allowed, reason=reason)

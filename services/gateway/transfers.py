@@ -8,10 +8,10 @@ from uuid import UUID
 
 from litestar.params import Parameter
 
-from flotilla.v1.command_pb2 import CommandResponse, FileAction
+from flotilla.v1.command_pb2 import FileAction
 from services.gateway import errors
 from services.gateway.guard import AuthedRequest, owned
-from services.gateway.orders import note
+from services.gateway.orders import note, problem_of, was_refused
 from services.gateway.pieces import Carrier
 from services.gateway.runtime import Runtime
 from services.gateway.store import fleet
@@ -65,14 +65,11 @@ class Transfer:
         try:
             yield
         except (CommandError, OfflineError, TransientError, PoisonError) as error:
-            allowed = True
-            if isinstance(error, CommandError):
-                allowed = error.failure != CommandResponse.FAILURE_FORBIDDEN
-            problem = _problem(error)
-            self.note(allowed=allowed, reason=str(problem))
+            problem = problem_of(error)
+            self.note(allowed=not was_refused(error), reason=str(problem))
             raise problem from error
         except errors.RequestError as problem:
-            self.note(reason=str(problem))
+            self.note(allowed=not was_refused(problem), reason=str(problem))
             raise
 
     async def drop(self, upload_id: str) -> None:
@@ -80,14 +77,6 @@ class Transfer:
         action = draft(FileAction.OPERATION_ABORT, self.path, upload_id)
         with suppress(CommandError, OfflineError, TransientError, PoisonError):
             await self.carrier.ask(action)
-
-
-def _problem(
-    error: CommandError | OfflineError | TransientError | PoisonError,
-) -> errors.RequestError:
-    if isinstance(error, CommandError):
-        return errors.failed_there(error.failure, error.status, str(error))
-    return errors.offline() if isinstance(error, OfflineError) else errors.unanswered()
 
 
 async def vps_of(request: AuthedRequest, runtime: Runtime, vps_id: UUID) -> fleet.Vps:
