@@ -16,6 +16,7 @@ from services.gateway import (
     history,
     install,
     problems,
+    refusals,
     sockets,
     terminal,
 )
@@ -89,6 +90,7 @@ def create_app(runtime: Runtime | None) -> Litestar:
         ],
         dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
+        after_exception=[refusals.note],
         openapi_config=OpenAPIConfig(
             title="Flotilla",
             version="1",

@@ -72,9 +72,11 @@ async def follow(
         tail = socket.query_params.get("tail", DEFAULT_TAIL)
         if vps is None or not _CONTAINER.fullmatch(cid):
             raise errors.not_found()
-        if not (re.fullmatch("[0-9]{1,5}", tail) and 1 <= int(tail) <= MAX_TAIL):
-            raise errors.invalid(f"`tail` is a number from 1 to {MAX_TAIL}.")
         follower = Follower(socket, runtime, actor, vps_id=str(vps_id), container=cid)
+        if not (re.fullmatch("[0-9]{1,5}", tail) and 1 <= int(tail) <= MAX_TAIL):
+            problem = errors.invalid(f"`tail` is a number from 1 to {MAX_TAIL}.")
+            follower.note(problem)
+            raise problem
         await runtime.work.start("log", FOLLOWERS, partial(follower.run, claims, tail=int(tail)))
 
 
@@ -141,7 +143,7 @@ class Follower:
             for subject in (subjects.pty_output(self._id), self._agent.inbox):
                 await stack.enter_async_context(connection.subscribed(subject, self._take))
             problem = await self._start(tail)
-            self._note(problem)
+            self.note(problem)
             if problem is not None:
                 raise problem
             try:
@@ -172,12 +174,12 @@ class Follower:
             return errors.unanswered()
         return None
 
-    def _note(self, problem: errors.RequestError | None) -> None:
+    def note(self, problem: errors.RequestError | None) -> None:
         self._runtime.trail.note(
             actor=f"user:{self._actor.id}",
             action="docker.follow",
             object=f"vps:{self._vps_id}",
-            allowed=problem is None or problem.status != 403,
+            allowed=problem is None or problem.status not in {403, 409, 422},
             reason="" if problem is None else str(problem),
             peer=address(self._socket),
             detail=self._container,

@@ -94,9 +94,15 @@ def owned(request: AuthedRequest, vps: fleet.Vps | None) -> fleet.Vps:
 
 
 def refused(
-    connection: Connection, actor: str, action: object, reason: str, *, object_id: str = ""
+    connection: Connection,
+    actor: str,
+    action: object,
+    reason: str,
+    *,
+    object_id: str = "",
+    detail: str = "",
 ) -> None:
-    """For the audit trail."""
+    """For the audit trail; `detail` instead of the address."""
     runtime: Runtime = connection.app.state.runtime
     runtime.trail.note(
         actor=actor,
@@ -105,7 +111,7 @@ def refused(
         allowed=False,
         reason=reason,
         peer=address(connection),
-        detail=connection.url.path,
+        detail=detail or connection.url.path,
     )
 
 

@@ -94,6 +94,7 @@ class Screen:
         self._sent = 0
         self._asked_at = 0.0
         self._audited_at = float("-inf")
+        self._said_odd = False
         self._close_code = 1000
 
     @asynccontextmanager
@@ -260,19 +261,19 @@ class Screen:
         try:
             said = msgspec.json.decode(text, type=Said)
         except (msgspec.DecodeError, RecursionError):
-            self._complain(NOT_UNDERSTOOD)
+            self._refuse(NOT_UNDERSTOOD)
             return
         match said:
             case Resize(columns, rows):
                 await self._tell(resize=ShellResize(columns=columns, rows=rows))
             case Credit(offset) if offset > self._sent:
-                self._complain(f"credit for {offset} bytes, of {self._sent} that were sent")
+                self._refuse(f"credit for {offset} bytes, of {self._sent} that were sent")
             case Credit(offset):
                 await self._tell(credit=ShellCredit(offset=offset))
             case Close() if self._driver:
                 await self._tell(close=ShellClose())
             case Close():
-                self._complain("you watch this terminal; who types in it can close it")
+                self._refuse("you watch this terminal; who types in it can close it")
 
     async def _type(self) -> None:
         while True:
@@ -320,19 +321,29 @@ class Screen:
                     self._close_code = COME_AGAIN
                     return
 
+    def _refuse(self, reason: str) -> None:
+        """What the screen said; one that says such things is audited once."""
+        self._complain(reason)
+        if not self._said_odd:
+            self._said_odd = True
+            self._audit("shell.say", reason)
+
     def _audit_watcher(self) -> None:
         now = time.monotonic()
         if now - self._audited_at > AUDIT_AGAIN:
             self._audited_at = now
-            self._runtime.trail.note(
-                actor=f"user:{self._actor.id}",
-                action="shell.type",
-                object=f"vps:{self._vps_id}",
-                allowed=False,
-                reason="who watches cannot type",
-                peer=address(self._socket),
-                detail=self._session_id,
-            )
+            self._audit("shell.type", "who watches cannot type")
+
+    def _audit(self, action: str, reason: str) -> None:
+        self._runtime.trail.note(
+            actor=f"user:{self._actor.id}",
+            action=action,
+            object=f"vps:{self._vps_id}",
+            allowed=False,
+            reason=reason,
+            peer=address(self._socket),
+            detail=self._session_id,
+        )
 
 
 def _ready(session_id: str, ready: ShellReady) -> dict[str, Any]:

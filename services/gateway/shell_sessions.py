@@ -155,15 +155,16 @@ async def _page(
 
 async def _session(request: AuthedRequest, runtime: Runtime, session_id: str) -> shells.Session:
     """Raises: RequestError: 404, the same for absent and for somebody else's."""
+    actor, action = f"user:{request.user.id}", request.route_handler.opt[ACTION]
     if not SESSION_ID.fullmatch(session_id):
+        refused(request, actor, action, "this is no session's id")
         raise errors.not_found()
     async with database.transaction(runtime.pool) as connection:
         session = await shells.get(connection, session_id=session_id)
     if session is None:
         raise errors.not_found()
-    action = request.route_handler.opt[ACTION]
     if not allow(request.user, action, session.user_id):
-        actor, object_id = f"user:{request.user.id}", f"vps:{session.vps_id}"
+        object_id = f"vps:{session.vps_id}"
         refused(request, actor, action, "not the owner", object_id=object_id)
         raise errors.not_found()
     return session

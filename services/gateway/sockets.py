@@ -67,7 +67,12 @@ class TicketController(Controller):
         self, request: AuthedRequest, data: JSONBody[TicketRequest], runtime: UseRuntime
     ) -> Ticket:
         path = data.resource.strip("/").removeprefix("api/v1/")
-        action, vps_id = _resource(path)
+        try:
+            action, vps_id = _resource(path)
+        except errors.RequestError as error:
+            actor = f"user:{request.user.id}"
+            refused(request, actor, "ticket.create", str(error), detail=path)
+            raise
         secret = new_secret()
         async with database.transaction(runtime.pool) as connection:
             owner_id = None

@@ -1,6 +1,7 @@
 """A terminal's WebSocket: bytes both ways, JSON beside them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from litestar.params import FromPath
 
 from flotilla.v1.shell_pb2 import ShellAttach, ShellOpenRequest, ShellOpenResponse
 from services.gateway import errors, records, sockets
-from services.gateway.guard import PUBLIC, address
+from services.gateway.guard import PUBLIC, address, refused
 from services.gateway.runtime import Runtime, UseRuntime
 from services.gateway.screen import Screen
 from services.gateway.shell_sessions import SESSION_ID, refuse, shell_user
@@ -21,6 +22,7 @@ from services.kit.seals import new_nonce
 CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 OPEN_TIMEOUT = 15.0  # seconds; the agent has ten
 MAX_COLUMNS, MAX_ROWS = 1000, 500
+QUERY = ("session", "container", "observe", "columns", "rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ async def shell(socket: sockets.Socket, vps_id: FromPath[UUID], runtime: UseRunt
             *(socket, runtime, f"vps/{vps_id}/shell", Action.SHELL_READ),
             None if vps is None else vps.user_id,
         )
-        wanted = _wanted(socket)
+        wanted = _wanted(socket, actor, vps_id)
         try:
             session_id = await _session_id(runtime, vps, actor, wanted)
             screen = Screen(socket, runtime, actor, vps_id=vps_id, session_id=session_id)
@@ -67,14 +69,28 @@ async def shell(socket: sockets.Socket, vps_id: FromPath[UUID], runtime: UseRunt
             _note(
                 *(socket, runtime, actor, vps_id, wanted),
                 session_id=wanted.session_id,
-                refused=str(error),
+                problem=str(error),
             )
             raise
 
 
-def _wanted(socket: sockets.Socket) -> Wanted:
-    """Raises: RequestError."""
+def _wanted(socket: sockets.Socket, actor: Actor, vps_id: UUID) -> Wanted:
+    """Raises: RequestError, after its audit entry."""
     query = socket.query_params
+    try:
+        return _read(query)
+    except errors.RequestError as error:
+        asked = [f"{name}={query[name]}" for name in QUERY if name in query]
+        refused(
+            *(socket, f"user:{actor.id}", Action.SHELL_OPEN, str(error)),
+            object_id=f"vps:{vps_id}",
+            detail=" ".join(asked),
+        )
+        raise
+
+
+def _read(query: Mapping[str, str]) -> Wanted:
+    """Raises: RequestError."""
     session_id, container = query.get("session", ""), query.get("container", "")
     observe = query.get("observe", "0")
     sizes = [query.get("columns", "80"), query.get("rows", "24")]
@@ -174,14 +190,14 @@ def _note(
     wanted: Wanted,
     *,
     session_id: str,
-    refused: str = "",
+    problem: str = "",
 ) -> None:
     runtime.trail.note(
         actor=f"user:{actor.id}",
         action=wanted.verb,
         object=f"vps:{vps_id}",
-        allowed=not refused,
-        reason=refused,
+        allowed=not problem,
+        reason=problem,
         peer=address(socket),
         detail=f"{session_id} {wanted.container}".strip(),
     )

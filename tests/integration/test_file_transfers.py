@@ -70,11 +70,15 @@ async def test_an_upload_goes_on_where_it_stopped(server: FileServer) -> None:
     assert [entry.name for entry in server.root.iterdir()] == ["f"]
 
 
-async def test_an_upload_of_another_size_or_sum_is_refused(server: FileServer) -> None:
+async def test_an_upload_of_another_size_or_sum_is_refused(
+    world: World, server: FileServer
+) -> None:
     data = os.urandom(PIECE + 1)
     path = server.root / "f"
     more = await server.upload(path, data, size=PIECE)
     assert "More bytes came" in problem(more, 413)
+    entry = await audited(world, server.vps_id, "file.upload", str(path))
+    assert (entry["allowed"], "More bytes came" in entry["reason"]) == (False, True)
     far_more = await server.upload(path, data, size=10)
     problem(far_more, 413)
     assert list(server.root.iterdir()) == []

@@ -53,6 +53,17 @@ async def test_folders_are_listed_and_changed(world: World, server: FileServer) 
     assert entry["detail"] == f"{root}/b.txt → {root}/c"
 
 
+@pytest.mark.parametrize("path", ["ROOT/../outside", "/etc/passwd", "ROOT/out/passwd"])
+async def test_a_path_that_leads_out_is_in_the_audit_trail(
+    world: World, server: FileServer, path: str
+) -> None:
+    (server.root / "out").symlink_to("/etc")
+    asked = path.replace("ROOT", str(server.root))
+    detail = (await server.get("", asked)).json()["detail"]
+    entry = await audited(world, server.vps_id, "file.list", asked)
+    assert (entry["allowed"], entry["reason"]) == (False, detail)
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

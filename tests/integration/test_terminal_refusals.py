@@ -79,8 +79,12 @@ async def test_somebody_elses_terminal_does_not_exist(
         await until(lambda: next(iter(agent.ptys.values())).typed == b"still here")
 
     assert ticket.status_code == 404
+    entries = await all_noted(world, other, agent)
+    assert {entry["action"] for entry in entries} <= {"shell.open", "shell.read"}
     assert ends.status_code == recording.status_code == 404
     assert theirs.json() == {"items": [], "total": 0}
+    entries = await all_noted(world, other, others_agent)
+    assert session in {entry["detail"] for entry in entries}
     await others_agent.close()
 
 
@@ -154,6 +158,7 @@ async def test_an_offline_server_is_told_at_once(
     _, problem = await until(look, otherwise="it was not refused as offline")
     assert problem["title"] == "Offline"
     assert (await user.get("/shell-sessions")).json()["total"] == 0
+    assert (await noted(world, user, agent))["reason"] == problem["detail"]
 
 
 async def test_a_power_that_is_off_is_told_with_its_reason(
@@ -169,6 +174,7 @@ async def test_a_power_that_is_off_is_told_with_its_reason(
     assert status == 403
     assert "shell" in problem["detail"]
     assert not agent.commands
+    assert (await noted(world, user, agent))["reason"] == problem["detail"]
 
 
 async def _powers(user: httpx.AsyncClient, vps_id: str) -> Any:
@@ -183,6 +189,7 @@ async def test_an_agents_own_refusal_is_passed_on_and_leaves_nothing(
 
     assert status == 403
     assert problem["detail"] == agent.refusal.reason
+    assert (await noted(world, user, agent))["reason"] == problem["detail"]
     assert (await user.get(f"/vps/{agent.vps_id}/shell-sessions")).json()["total"] == 0
 
 
@@ -219,6 +226,9 @@ async def test_an_odd_query_is_refused_before_the_upgrade(
     url = await shell_url(world.ws, user, agent.vps_id, **query)
     assert (await refused(url))[0] == status
     assert not agent.commands
+    entry = await noted(world, user, agent)
+    assert entry["action"] in {"shell.open", "shell.attach"}
+    assert str(next(iter(query.values()))) in entry["detail"]
 
 
 @pytest.mark.parametrize(
@@ -240,11 +250,40 @@ async def test_an_odd_frame_is_answered_and_ignored(
 ) -> None:
     async with screen(world.ws, user, agent.vps_id) as terminal:
         await terminal.socket.send(text)
+        await terminal.socket.send(text)
         await terminal.frame(type="error")
         await terminal.say(type="resize", columns=90, rows=20)
         await terminal.frame(type="resize", columns=90, rows=20)
         pty = await agent.pty()
         await until(lambda: pty.sizes == [(90, 20)])
+        session = await session_of(terminal)
+    entry = await noted(world, user, agent)  # one, though it was said twice
+    assert (entry["action"], entry["detail"]) == ("shell.say", session)
+
+
+async def noted(world: World, user: httpx.AsyncClient, agent: TerminalAgent) -> dict[str, Any]:
+    """The one refusal of the user's on the agent's server."""
+    (entry,) = await all_noted(world, user, agent)
+    return entry
+
+
+async def all_noted(
+    world: World, user: httpx.AsyncClient, agent: TerminalAgent
+) -> list[dict[str, Any]]:
+    """Refusals of the user's on the agent's server, once there are any."""
+    me = (await user.get("/auth/me")).json()["id"]
+
+    async def look() -> Any:
+        rows = await world.sql(
+            "SELECT to_jsonb(a) FROM audit_entries a WHERE actor = %(a)s AND object = %(o)s"
+            " AND NOT allowed",
+            a=f"user:{me}",
+            o=f"vps:{agent.vps_id}",
+        )
+        return [entry for (entry,) in rows] or None
+
+    found: list[dict[str, Any]] = await until(look, otherwise="no refusal was noted")
+    return found
 
 
 async def test_a_user_has_four_terminals_on_a_server(
