@@ -31,7 +31,7 @@ def unstored(reason: str) -> float:
 async def entries(world: World, actor: str) -> list[tuple[str, str, str, bool]]:
     return await world.sql(
         "SELECT action, detail, reason, allowed FROM audit_entries WHERE actor = %(actor)s"
-        " ORDER BY time",
+        " ORDER BY time, reason",
         actor=actor,
     )
 
