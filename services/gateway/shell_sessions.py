@@ -44,7 +44,7 @@ class ShellSessionController(Controller):
     @get(
         "/vps/{vps_id:uuid}/shell-sessions",
         operation_id="listVpsShellSessions",
-        summary="One's terminals on a server, newest first",
+        summary="One's terminals on a server: those that run, then the newest",
         opt={ACTION: Action.SHELL_READ},
     )
     async def list_of_vps(
@@ -62,7 +62,7 @@ class ShellSessionController(Controller):
     @get(
         "/shell-sessions",
         operation_id="listShellSessions",
-        summary="One's terminals, newest first",
+        summary="One's terminals: those that run, then the newest",
         opt={ACTION: Action.FLEET_READ},
     )
     async def list(

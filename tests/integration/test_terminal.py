@@ -234,6 +234,29 @@ async def test_a_recording_that_is_full_says_so_and_the_terminal_goes_on(
     assert ready["recorded"] is False
 
 
+async def test_terminals_that_run_are_listed_before_newer_ones_that_ended(
+    world: World, user: httpx.AsyncClient, agent: TerminalAgent
+) -> None:
+    me = (await user.get("/auth/me")).json()["id"]
+    async with screen(world.ws, user, agent.vps_id) as terminal:
+        session = await session_of(terminal)
+        await world.sql(
+            "INSERT INTO shell_sessions"
+            " (id, vps_id, user_id, username, instance, started_at, ended_at)"
+            " SELECT md5(%(v)s || n), %(v)s::uuid, %(u)s, 'x', 'x',"
+            " now() + n * interval '1 s', now() + interval '1 hour' FROM generate_series(1, 3) n",
+            v=agent.vps_id,
+            u=me,
+        )
+        for url in ("/shell-sessions", f"/vps/{agent.vps_id}/shell-sessions"):
+            page = (await user.get(url, params={"limit": 2})).json()
+            running, newest = page["items"]
+            assert (page["total"], running["id"], running["ended_at"]) == (4, session, None)
+            rest = (await user.get(url, params={"limit": 2, "offset": 2})).json()["items"]
+            starts = [item["started_at"] for item in (newest, *rest)]
+            assert starts == sorted(starts, reverse=True)
+
+
 async def test_old_recordings_go(own_world: World) -> None:
     await own_world.sql(
         "WITH u AS (INSERT INTO users (username, password_hash, role) VALUES ('a', '', 'member')"

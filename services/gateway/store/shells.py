@@ -48,7 +48,10 @@ async def page(
     limit: int,
     offset: int,
 ) -> tuple[list[Session], int]:
-    """Newest first, and how many there are; None for everybody's, and for every server's."""
+    """Those that run, then the newest, and how many there are.
+
+    None is for everybody's, and for every server's.
+    """
     where = (
         " FROM shell_sessions WHERE (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)"
         " AND (%(vps_id)s::uuid IS NULL OR vps_id = %(vps_id)s)"
@@ -59,7 +62,7 @@ async def page(
         total: int = await counter.fetchone() or 0
     async with connection.cursor(row_factory=class_row(Session)) as cursor:
         await cursor.execute(
-            f"SELECT {_SESSION}{where} ORDER BY started_at DESC, id"
+            f"SELECT {_SESSION}{where} ORDER BY ended_at IS NOT NULL, started_at DESC, id"
             " LIMIT %(limit)s OFFSET %(offset)s",
             parameters,
         )

@@ -811,7 +811,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One's terminals, newest first */
+        /** One's terminals: those that run, then the newest */
         get: operations["listShellSessions"];
         put?: never;
         post?: never;
@@ -828,7 +828,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One's terminals on a server, newest first */
+        /** One's terminals on a server: those that run, then the newest */
         get: operations["listVpsShellSessions"];
         put?: never;
         post?: never;

@@ -16,7 +16,7 @@ export const shellKeys = {
   recording: (id: string) => ["shell-recording", id] as const,
 };
 
-const NEWEST = 50; // sessions; more cannot run on one server at a time
+const NEWEST = 50; // sessions; fewer can run on one server at a time, and those come first
 const PAGE = 20; // sessions
 const REFRESH = 5_000; // ms
 
