@@ -1,5 +1,6 @@
 """Files in the browser: real files of this machine, behind the real stack."""
 
+import hashlib
 import io
 import re
 import stat
@@ -118,6 +119,22 @@ def test_what_is_no_text_or_too_large_is_offered_as_a_download(
     assert Path(download.value.path()).read_bytes() == bytes(range(256))
     admin.open(address_of(servers[SERVER], here) + "&file=huge.log")
     expect(page.get_by_text("This file is too large to edit here")).to_be_visible()
+
+
+def test_the_sum_to_hold_a_download_against_is_shown_and_copied(
+    admin: Visitor, servers: dict[str, str], here: Path
+) -> None:
+    data = b"what was downloaded" * 1000
+    (here / "large.iso").write_bytes(data)
+    page = opened(admin, servers[SERVER], here)
+    choose(page, "large.iso", "SHA-256")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("SHA-256 of large.iso")
+    expect(dialog.get_by_test_id("checksum")).to_have_text(hashlib.sha256(data).hexdigest())
+    dialog.get_by_role("button", name="Copy the SHA-256").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
 
 
 def test_things_are_made_renamed_moved_copied_and_deleted(
@@ -304,7 +321,7 @@ def test_where_only_reading_is_allowed_nothing_can_be_changed(
     changing = re.compile("^(Upload|New|Delete|Rename|Move|Copy$|Archive|Permissions)")
     expect(page.get_by_role("button", name=changing)).to_have_count(0)
     page.get_by_role("button", name="More for read.txt").click()
-    expect(page.get_by_role("menuitem")).to_have_text(["Download"])
+    expect(page.get_by_role("menuitem")).to_have_text(["Download", "SHA-256"])
     page.keyboard.press("Escape")
     page.get_by_test_id("files").focus()
     page.keyboard.press("ArrowDown")

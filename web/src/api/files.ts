@@ -24,6 +24,21 @@ export const filesQuery = (id: string, path: string) =>
       answered(api.GET(ROOT, { params: { path: { vps_id: id }, query: { path } }, signal })),
   });
 
+export const checksumQuery = (id: string, path: string) =>
+  queryOptions({
+    queryKey: [...fileKeys.all(id), "checksum", path],
+    queryFn: ({ signal }) => checksumOf(id, path, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    // The file may be another the next time that somebody asks.
+    gcTime: 0,
+  });
+
+// SHA-256, in hexadecimal digits.
+export async function checksumOf(id: string, path: string, signal: AbortSignal): Promise<string> {
+  const params = { path: { vps_id: id }, query: { path } };
+  return (await answered(api.GET(`${ROOT}/checksum`, { params, signal }))).sha256;
+}
+
 export function fetchEntry(id: string, path: string, signal?: AbortSignal): Promise<FileEntry> {
   const params = { path: { vps_id: id }, query: { path } };
   return answered(api.GET(`${ROOT}/stat`, { params, ...(signal && { signal }) }));

@@ -110,14 +110,3 @@ export async function dropUpload({ server, path, uploadId }: UploadTarget): Prom
   const params = { path: { vps_id: server }, query: { path, upload_id: uploadId } };
   await answered(api.DELETE("/api/v1/vps/{vps_id}/files/upload", { params }));
 }
-
-export async function checksumOf(
-  { server, path }: UploadTarget,
-  signal: AbortSignal,
-): Promise<string> {
-  const params = { path: { vps_id: server }, query: { path } };
-  const { sha256 } = await answered(
-    api.GET("/api/v1/vps/{vps_id}/files/checksum", { params, signal }),
-  );
-  return sha256;
-}

@@ -1,5 +1,6 @@
 import type { FileEntry } from "@/api/files";
 import type { Vps } from "@/api/vps";
+import { ChecksumDialog } from "@/features/files/checksum-dialog";
 import { DeleteDialog } from "@/features/files/delete-dialog";
 import { NameDialog } from "@/features/files/name-dialog";
 import { PackDialog } from "@/features/files/pack-dialog";
@@ -11,7 +12,7 @@ export type Naming = { kind: "folder" } | { kind: "file" } | { kind: "rename"; e
 // What somebody is about to do.
 export type Intent =
   | Naming
-  | { kind: "extract"; entry: FileEntry }
+  | { kind: "extract" | "checksum"; entry: FileEntry }
   | { kind: "move" | "copy" | "delete" | "permissions" | "archive"; entries: readonly FileEntry[] };
 
 export interface DialogProps {
@@ -43,5 +44,7 @@ export function FileDialog({ intent, entries, onOpenFile, ...common }: Props) {
       return <PackDialog {...common} kind="archive" entries={intent.entries} />;
     case "extract":
       return <PackDialog {...common} kind="extract" entries={[intent.entry]} />;
+    case "checksum":
+      return <ChecksumDialog {...common} entry={intent.entry} />;
   }
 }

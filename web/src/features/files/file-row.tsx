@@ -110,7 +110,10 @@ function RowMenu({ entry, folder, may, onIntent, onDownload }: MenuFor) {
   const { t } = useTranslation();
   const entries = [entry];
   const acts: Record<string, () => void> = {
-    ...(entry.kind === "file" && { download: () => onDownload(joined(folder, entry.name)) }),
+    ...(entry.kind === "file" && {
+      download: () => onDownload(joined(folder, entry.name)),
+      checksum: () => onIntent({ kind: "checksum", entry }),
+    }),
     ...(may && {
       rename: () => onIntent({ kind: "rename", entry }),
       move: () => onIntent({ kind: "move", entries }),
@@ -158,6 +161,7 @@ function RowMenu({ entry, folder, may, onIntent, onDownload }: MenuFor) {
 
 const LABELS = {
   download: "files.download",
+  checksum: "files.checksum",
   rename: "files.rename",
   move: "files.move",
   copy: "files.copy",

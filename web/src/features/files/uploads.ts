@@ -1,8 +1,8 @@
 import { create } from "zustand";
-import { fetchEntry } from "@/api/files";
+import { checksumOf, fetchEntry } from "@/api/files";
 import { isNotFound } from "@/api/problem";
 import { useSession } from "@/api/session";
-import { checksumOf, dropUpload, receivedBytes, sendPart } from "@/api/uploads";
+import { dropUpload, receivedBytes, sendPart } from "@/api/uploads";
 import { hashFile } from "@/features/files/hashing";
 import { isEnded, next, type Upload, type UploadEvent } from "@/features/files/upload-queue";
 import { Uploader } from "@/features/files/uploader";
@@ -28,7 +28,7 @@ export const uploader = new Uploader({
     },
     received: receivedBytes,
     send: sendPart,
-    checksum: checksumOf,
+    checksum: ({ server, path }, signal) => checksumOf(server, path, signal),
     drop: dropUpload,
   },
   hash: hashFile,
