@@ -359,7 +359,7 @@ async def connect(
             if client.is_connected:
                 await client.flush(timeout=CLOSE_TIMEOUT)
         # The client's own close can trip over a transport that is gone already.
-        with suppress(NatsError, RuntimeError):
+        with suppress(NatsError, RuntimeError, OSError):
             await client.close()
 
 
