@@ -152,8 +152,7 @@ class Writer:
     """Serialises batches from one template, whose few varying fields it sets."""
 
     def __init__(self) -> None:
-        self._message = MessageToServer()
-        self._message.performance.snapshots.add().CopyFrom(_TEMPLATE)
+        self._single = _message(1)
 
     def batch(
         self,
@@ -166,18 +165,21 @@ class Writer:
         clock_ms: int = 0,
     ) -> MessageToServer:
         """Valid until the next call. `clock_ms` is by how much the agent's clock is ahead."""
-        performance = self._message.performance
-        snapshots = performance.snapshots
-        while len(snapshots) < len(times_ms):
-            snapshots.add().CopyFrom(_TEMPLATE)
-        if len(snapshots) > len(times_ms):
-            del snapshots[len(times_ms) :]
-        header = performance.header
+        # A message that grows and shrinks gives no memory back.
+        message = self._single if len(times_ms) == 1 else _message(len(times_ms))
+        snapshots, header = message.performance.snapshots, message.performance.header
         header.vps_id, header.epoch, header.sequence = vps, epoch, sequence
         header.sent_at_unix_ms = time.time_ns() // 1_000_000 + clock_ms
         for snapshot, time_ms in zip(snapshots, times_ms, strict=True):
             fill(snapshot, root, time_ms, clock_ms)
-        return self._message
+        return message
+
+
+def _message(snapshots: int) -> MessageToServer:
+    message = MessageToServer()
+    for _ in range(snapshots):
+        message.performance.snapshots.add().CopyFrom(_TEMPLATE)
+    return message
 
 
 def fill(snapshot: PerformanceSnapshot, root: int, time_ms: int, clock_ms: int) -> None:
