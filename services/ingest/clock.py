@@ -32,16 +32,17 @@ class Clock:
         # Of batches with implausible times, by sequence: when it first came, and the shift then.
         self._first: OrderedDict[int, tuple[int, int]] = OrderedDict()
 
-    def correct(self, batch: Batch, received_at_unix_ms: int) -> bool:
+    def correct(self, batch: Batch, received_at_unix_ms: int, waited_ms: int = 0) -> bool:
         """Move a batch's times to the server's clock, in place; True when any moved.
 
         What is older than any agent keeps even so is moved together, and so is what is in the
-        future: the newest to when the batch was received.
+        future: the newest to when the batch was received. `waited_ms` is how long it may have
+        lain behind others before: no fault of the agent's clock.
 
         Raises:
             IntakeError: they lie further apart than any agent keeps.
         """
-        received, shift = self._seen(batch, received_at_unix_ms)
+        received, shift = self._seen(batch, received_at_unix_ms, waited_ms)
         items = batch.metrics if isinstance(batch, GenericMetricsBatch) else batch.snapshots
         oldest, newest = received - MAX_AGE_MS - shift, received + TOLERANCE_MS + MARGIN_MS - shift
         past = [item.time_unix_ms for item in items if item.time_unix_ms < oldest]
@@ -65,7 +66,7 @@ class Clock:
         before, self._told = self._told, self._shift
         return before != self._shift
 
-    def _seen(self, batch: Batch, received: int) -> tuple[int, int]:
+    def _seen(self, batch: Batch, received: int, waited: int) -> tuple[int, int]:
         """When the batch counts as received, and the milliseconds to add to the agent's times."""
         header = batch.header
         if header.epoch != self._epoch:
@@ -74,6 +75,8 @@ class Clock:
         elif header.sequence in self._first:
             return self._first[header.sequence]
         skew = received - header.sent_at_unix_ms
+        if skew > self._shift:
+            skew = max(skew - waited, self._shift)
         fits = QUANTUM_MS // 2 if self._shift else TOLERANCE_MS
         if abs(skew - self._shift) > fits + MARGIN_MS:
             plausible = abs(skew) <= TOLERANCE_MS

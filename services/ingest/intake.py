@@ -53,8 +53,10 @@ class Intake:
         self._refusing_since: float | None = None  # monotonic
         self._said_at = -SAY_EVERY  # monotonic
 
-    async def take(self, vps_id: str, kind: str, batch: checks.Batch) -> BatchAck:
+    async def take(self, vps_id: str, kind: str, batch: checks.Batch, *, waited: float) -> BatchAck:
         """Check a batch and store it; the acknowledgement to send.
+
+        `waited` is for how many seconds it may have lain behind others of its stream.
 
         Raises:
             IntakeError: it is malformed, too large, or another agent's.
@@ -65,7 +67,7 @@ class Intake:
         try:
             size = checks.check_batch(vps_id, batch)
             clock = self._clocks.of(vps_id)
-            corrected = clock.correct(batch, received)
+            corrected = clock.correct(batch, received, round(1000 * waited))
         except IntakeError:
             counts.refused.inc()
             raise

@@ -42,6 +42,7 @@ HEARTBEAT_INTERVAL = 15.0  # seconds of silence before an agent is asked for a s
 ACCEPTED_AT_ONCE = 3  # batches
 ACK_PATIENCE = 12.0  # seconds
 DURABLE_LIMIT = 10_000  # sequences waiting to be told; agents send again what is never told
+CAUGHT_UP = 0.01  # seconds: what had to be waited for this long has not lain here
 STREAM_CONTEXT = b"flotilla-stream-v1\0"
 
 UNTOLD = Counter("flotilla_edge_durable_untold_total", "Durable batches nobody was told of")
@@ -75,6 +76,7 @@ class AgentStream:
         self.announced = False
         self.announced_revision: int | None = None  # of the presence key
         self.heard_at = time.monotonic()
+        self._asked_at = self._caught_up_at = self.heard_at
         self._host = host
         self._context = context
         self._outbound: asyncio.Queue[MessageToAgent] = asyncio.Queue(OUTBOUND_LIMIT)
@@ -211,7 +213,9 @@ class AgentStream:
 
     async def _receive(self) -> None:
         while (message := await self._read()) is not None:
-            self.heard_at = time.monotonic()
+            asked_at, self.heard_at = self._asked_at, time.monotonic()
+            if self.heard_at - asked_at > CAUGHT_UP:
+                self._caught_up_at = self.heard_at
             kind = message.WhichOneof("payload")
             if kind in intake.KINDS:
                 await self._take(kind, getattr(message, kind))
@@ -226,7 +230,8 @@ class AgentStream:
 
     async def _take(self, kind: str, batch: checks.Batch) -> None:
         try:
-            ack = await self._host.intake.take(self.vps_id, kind, batch)
+            waited = self.heard_at - self._caught_up_at
+            ack = await self._host.intake.take(self.vps_id, kind, batch, waited=waited)
         except IntakeError as error:
             await self._refuse(batch, error)
             raise
@@ -257,6 +262,7 @@ class AgentStream:
             await self._context.write(message.SerializeToString())
 
     async def _read(self) -> MessageToServer | None:
+        self._asked_at = time.monotonic()
         raw: bytes | object = await self._context.read()
         if not isinstance(raw, bytes):  # grpc.aio.EOF
             return None

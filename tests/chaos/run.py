@@ -205,7 +205,8 @@ async def _suffer(scene: Scene, case: Case) -> Outcome:
 
 async def _settle(scene: Scene) -> str:
     try:
-        await scene.settled(SETTLE_SECONDS)
+        # What was durable while the word of it got lost is sent again before it settles.
+        await scene.settled(scene.away.replay_after + SETTLE_SECONDS)
     except (FaultError, FleetError) as error:
         return str(error)
     return ""

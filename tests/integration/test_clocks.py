@@ -1,5 +1,6 @@
 """Hosts whose clock is wrong: every sample is kept, once, near where it belongs."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,9 @@ import grpc
 import pytest
 
 from flotilla.v1.agent_pb2 import BatchAck
+from services.ingest import clock
 from tests.fixtures.agent_script import ScriptedAgent, now_ms, snapshot
+from tests.fixtures.waiting import until
 from tests.fixtures.world import World
 
 HOUR = 3_600_000
@@ -16,7 +19,6 @@ HOUR = 3_600_000
 async def times(world: World, agent: ScriptedAgent) -> list[int]:
     """Unix milliseconds of what is stored."""
     rows = await world.rows(agent.vps_id)
-    assert all(row["clock_corrected"] for row in rows)
     return [round(1000 * datetime.fromisoformat(row["time"]).timestamp()) for row in rows]
 
 
@@ -33,6 +35,7 @@ async def test_a_hundred_samples_of_an_absurd_time_are_all_kept(world: World, fi
     before = now_ms()
     await durable(agent, told)
     kept = await times(world, agent)
+    assert all(row["clock_corrected"] for row in await world.rows(agent.vps_id))
     assert [time - kept[0] for time in kept] == [time - told[0] for time in told]
     assert before <= kept[-1] <= now_ms()
 
@@ -58,3 +61,26 @@ async def test_samples_further_apart_than_is_kept_are_refused(world: World) -> N
     assert "further apart" in answer.reason
     assert (await agent.ended())[0] is grpc.StatusCode.INVALID_ARGUMENT
     assert await world.rows(agent.vps_id) == []
+
+
+async def test_batches_that_wait_for_a_slow_bus_keep_their_times(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TOLERANCE_MS", "QUANTUM_MS", "MARGIN_MS"):
+        monkeypatch.setattr(clock, name, 200)
+    await own_world.start_all()
+    agent = await own_world.enrolled(await own_world.user())
+    await agent.connect()
+    measured = [now_ms() - 3_000 + 100 * n for n in range(4)]
+    with own_world.nats.hung():
+        for time in measured:
+            await agent.report(snapshot(time))
+        await asyncio.sleep(1.5)
+
+    async def kept() -> list[dict[str, Any]] | None:
+        rows = await own_world.rows(agent.vps_id)
+        return rows if len(rows) == len(measured) else None
+
+    rows = await until(kept) or []
+    assert not any(row["clock_corrected"] for row in rows)
+    assert await times(own_world, agent) == measured

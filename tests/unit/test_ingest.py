@@ -59,6 +59,16 @@ def test_resending_with_another_delay_gives_the_same_times(off: int) -> None:
     assert len(times) == 1
 
 
+def test_what_lay_behind_others_says_nothing_against_the_clock() -> None:
+    clock = Clock()
+    for waited in (70_000, 200_000):
+        told = batch(NOW - waited, sent_at=NOW - waited)
+        assert clock.correct(told, NOW, waited) is False
+    # Behind by more than the wait can explain; and ahead, which no wait can.
+    assert clock.correct(batch(NOW - 2 * HOUR, sent_at=NOW - 2 * HOUR), NOW, 70_000) is True
+    assert Clock().correct(batch(NOW + HOUR, sent_at=NOW + HOUR), NOW, 2 * HOUR) is True
+
+
 def test_a_clock_that_is_put_right_is_believed_again() -> None:
     clock = Clock()
     for off in (76_000, 2 * HOUR, 0, 76_000, 0):
