@@ -10,6 +10,8 @@ PYTHON := $(BIN)/python
 STACK := $(PYTHON) deploy/local/stack.py
 # Tests wait more than they compute, browsers less. Those of a file share what is slow to start.
 BESIDE := --dist loadfile -n
+# What waits for other programs can be too late on a busy machine: one more try, which is told.
+AGAIN := --reruns 1 -rR
 # protoc finds its plug-ins there.
 export PATH := $(BIN):$(PATH)
 
@@ -110,13 +112,13 @@ test-unit: .venv/.installed docker ## Parts alone; the agent's Docker collector 
 	pytest $(BESIDE) 4 tests/unit
 
 test-integration: setup database docker ## On real NATS and TimescaleDB
-	pytest $(BESIDE) 4 tests/integration
+	pytest $(BESIDE) 4 $(AGAIN) tests/integration
 
 test-web: web/node_modules/.installed ## The console's own tests
 	npm --prefix web run test
 
 test-e2e: setup database chromium ## The whole stack in a real browser
-	pytest $(BESIDE) 2 tests/e2e
+	pytest $(BESIDE) 2 $(AGAIN) tests/e2e
 
 test-chaos: setup database ## The short form of `make chaos`
 	pytest tests/chaos
