@@ -8,7 +8,10 @@ from html import escape
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 60, 150, 40, 50
 # Told apart by people who see colours differently (Okabe and Ito).
-COLOURS = ("#999999", "#0072b2", "#e69f00", "#cc79a7", "#009e73", "#d55e00", "#56b4e9")
+COLOURS = (
+    *("#999999", "#0072b2", "#e69f00", "#cc79a7"),
+    *("#009e73", "#d55e00", "#56b4e9", "#f0e442"),
+)
 GREY = "#808080"
 LINES = 5
 
@@ -16,7 +19,8 @@ LINES = 5
 def stacked_bars(
     *, title: str, groups: Sequence[str], series: Mapping[str, Sequence[float]]
 ) -> str:
-    """A bar for each group, made of one part a series."""
+    """A bar for each group, made of one part a series, of which there are eight at most."""
+    colours = dict(zip(series, COLOURS[: len(series)], strict=True))
     most = _round_up(max((sum(parts) for parts in zip(*series.values(), strict=True)), default=0))
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     step = wide / max(len(groups), 1)
@@ -31,15 +35,15 @@ def stacked_bars(
     for place, group in enumerate(groups):
         bottom = float(TOP + high)
         left = LEFT + step * (place + 0.2)
-        for colour, values in zip(COLOURS, series.values(), strict=False):
+        for name, values in series.items():
             tall = high * values[place] / most
             bottom -= tall
             parts.append(
                 f'<rect x="{left:.1f}" y="{bottom:.1f}" width="{step * 0.6:.1f}"'
-                f' height="{tall:.1f}" fill="{colour}"/>'
+                f' height="{tall:.1f}" fill="{colours[name]}"/>'
             )
         parts.append(_text(left + step * 0.3, TOP + high + 20, group, anchor="middle"))
-    for place, (colour, name) in enumerate(zip(COLOURS, series, strict=False)):
+    for place, (name, colour) in enumerate(colours.items()):
         y = TOP + 20 * place
         x = LEFT + wide + 16
         parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{colour}"/>')
