@@ -63,23 +63,15 @@ class Intake:
         """
         counts = COUNTS[kind]
         header = batch.header
-        received = time.time_ns() // 1_000_000
+        ack = BatchAck(epoch=header.epoch, sequences=[header.sequence])
         try:
+            self._bus.require()  # before the work of checking what cannot be stored now
             size = checks.check_batch(vps_id, batch)
-            clock = self._clocks.of(vps_id)
-            corrected = clock.correct(batch, received, round(1000 * waited))
+            self._correct(vps_id, batch, waited)
+            await self._store(vps_id, kind, batch)
         except IntakeError:
             counts.refused.inc()
             raise
-        if corrected:
-            CLOCK_CORRECTED.inc()
-            if clock.is_news():
-                off_by = received - header.sent_at_unix_ms
-                log.warning("clock_corrected", vps_id=vps_id, off_by_ms=off_by)
-        ack = BatchAck(epoch=header.epoch, sequences=[header.sequence])
-        try:
-            self._bus.require()
-            await self._store(vps_id, kind, batch)
         except TransientError as error:
             counts.postponed.inc()
             self._say_postponed(vps_id, error)
@@ -92,6 +84,15 @@ class Intake:
         counts.bytes.inc(size)
         ack.outcome = BatchAck.OUTCOME_ACCEPTED
         return ack
+
+    def _correct(self, vps_id: str, batch: checks.Batch, waited: float) -> None:
+        received = time.time_ns() // 1_000_000
+        clock = self._clocks.of(vps_id)
+        if clock.correct(batch, received, round(1000 * waited)):
+            CLOCK_CORRECTED.inc()
+            if clock.is_news():
+                off_by = received - batch.header.sent_at_unix_ms
+                log.warning("clock_corrected", vps_id=vps_id, off_by_ms=off_by)
 
     def _say_postponed(self, vps_id: str, error: TransientError) -> None:
         """Once in a while: a fleet that is refused is thousands of batches a second."""
