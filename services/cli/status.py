@@ -16,10 +16,10 @@ from services.kit import bus, subjects
 from services.kit.subjects import Durable, Stream
 
 ANSWER_TIME = 0.7  # seconds services have to answer
-SERVICES = ("edge", "writer", "rollup", "gateway")
+SERVICES = ("edge", "writer", "rollup", "gateway", "shellproxy")
 DURABLES = {
     Stream.TELEMETRY: (Durable.INGEST_WRITE_TELEMETRY,),
-    Stream.EVENTS: (Durable.GATEWAY_RECORD_EVENTS,),
+    Stream.EVENTS: (Durable.GATEWAY_RECORD_EVENTS, Durable.GATEWAY_RECORD_AUDIT),
 }
 
 
