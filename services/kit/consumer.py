@@ -194,8 +194,9 @@ class Consumer:
         except TransientError as failure:
             await self._postpone([message], failure)
             return
-        await self._answer([message], Msg.term)
-        MESSAGES.labels(self._durable, "dead").inc()
+        # A bundle may have failed as a whole and each of its parts not.
+        await self._answer([message], Msg.term if letters else Msg.ack)
+        MESSAGES.labels(self._durable, "dead" if letters else "done").inc()
 
     async def _letters(self, message: Msg, error: Exception) -> list[tuple[Msg, Exception]]:
         """What of a message is poison, and why. Raises: TransientError."""
