@@ -8,15 +8,15 @@ MAKEFLAGS += --no-builtin-rules
 BIN := $(CURDIR)/.venv/bin
 PYTHON := $(BIN)/python
 STACK := $(PYTHON) deploy/local/stack.py
-# Tests wait more than they compute, browsers less. Those of a file share what is slow to start.
+# Tests mostly wait, so several run at once. The tests of a file share fixtures that start slowly.
 BESIDE := --dist loadfile -n
-# What waits for other programs can be too late on a busy machine: one more try, which is told.
-AGAIN := --reruns 1 -rR
-# protoc finds its plug-ins there.
+# The edition of TimescaleDB with compression. Debian has no package of it.
+COMMUNITY := tests/fixtures/timescaledb_community
+# protoc finds its plug-ins in PATH.
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help setup up down status logs psql fmt lint types contracts proto openapi lock hooks \
-	test test-unit test-integration test-web test-chaos test-e2e chaos bench clean chromium database docker
+.PHONY: help setup up down status logs psql demo fmt lint types contracts proto openapi lock hooks \
+	test test-unit test-integration test-web test-chaos test-e2e chaos fuzz bench clean chromium database docker
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -26,61 +26,64 @@ help:
 
 ##@ Run it
 
-up: setup ## Start everything; POWERS="shell files docker commands", or none, is what the console may do here
+up: setup ## Start everything; POWERS="shell files docker commands" (or none) lists what the console may do here
 	@$(STACK) up $(if $(POWERS),--powers "$$POWERS")
 export POWERS
 
 down: .venv/.installed ## Stop everything; the data stays
 	@$(STACK) down
 
-status: .venv/.installed ## What runs
+status: .venv/.installed ## Show which processes run
 	@$(STACK) status
 
-logs: .venv/.installed ## Last lines of the logs; NAME=edge for one
+logs: .venv/.installed ## Show the last lines of the logs; NAME=edge selects one program
 	@$(STACK) logs $(NAME)
 
-psql: .venv/.installed ## A prompt on the database; SQL='…' for one statement
+psql: .venv/.installed ## Open psql on the database; SQL='…' runs one statement
 	@$(STACK) psql $(if $(SQL),-c "$$SQL")
 export SQL
 
+demo: .venv/.installed ## Add 40 simulated servers with 30 days of history to the running stack; ARGS=--no-live or ARGS=--remove
+	@PYTHONPATH=. $(PYTHON) tests/demo/run.py $(ARGS)
+
 ##@ Work on it
 
-setup: .venv/.installed web/dist/index.html build/agent/.built ## Tools, dependencies, the console's and the agent's build
+setup: .venv/.installed web/dist/index.html build/agent/.built ## Install dependencies, and build the console and the agent
 
 fmt: .venv/.installed web/node_modules/.installed ## Format all code
 	ruff check --fix-only --quiet .
 	ruff format .
 	npm --prefix web run fmt
 
-proto: .venv/.installed ## Generate Python from the contract
+proto: .venv/.installed ## Generate Python from proto/
 	$(call generate,.)
 
-openapi: .venv/.installed web/node_modules/.installed ## Write the HTTP contract and the console's client
+openapi: .venv/.installed web/node_modules/.installed ## Write the OpenAPI document and generate the console's API types
 	flotilla openapi > web/openapi.json.new
 	mv web/openapi.json.new web/openapi.json
 	npm --prefix web run openapi
 
-lock: .venv/.installed ## Resolve requirements/*.in anew
+lock: .venv/.installed ## Update the pinned versions in requirements/*.txt
 	for name in uv dev bench; do \
 		uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
 			--no-emit-index-url --python-version 3.11 \
 			--output-file requirements/$$name.txt requirements/$$name.in; \
 	done
 
-hooks: .venv/.installed ## Check each commit before it is made
+hooks: .venv/.installed ## Install checks that run before each commit
 	pre-commit install
 
-clean: ## Remove what can be made again; the stack's data stays
+clean: ## Remove all build results and installed packages; the stack's data stays
 	@if [ -x $(PYTHON) ]; then $(STACK) down; fi
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .cache
-	rm -rf web/node_modules web/dist build
+	rm -rf web/node_modules web/dist build $(COMMUNITY)/node_modules
 	find agent deploy proto services tests -name __pycache__ -prune -exec rm -rf {} +
 
-##@ Prove it
+##@ Test it
 
-test: lint types contracts test-unit test-web test-integration test-chaos test-e2e ## All of the below
+test: lint types contracts test-unit test-web test-integration test-chaos test-e2e ## Run all checks and tests below
 
-lint: setup ## Format, style, spelling, imports, contract, current OpenAPI
+lint: setup ## Check format, style, spelling, imports, proto/ and the OpenAPI document
 	ruff format --check .
 	ruff check .
 	git ls-files -z --cached --others --exclude-standard | xargs -0 codespell
@@ -90,12 +93,12 @@ lint: setup ## Format, style, spelling, imports, contract, current OpenAPI
 	flotilla openapi | diff --unified web/openapi.json - || { echo "run: make openapi"; exit 1; }
 	npm --prefix web run openapi:check
 
-types: setup ## mypy and tsc
+types: setup ## Check types with mypy and tsc
 	mypy
 	mypy deploy/local tests
 	npm --prefix web run types
 
-contracts: .venv/.installed ## No breaking change of the contract; generated code current
+contracts: .venv/.installed ## Check that proto/ has no breaking change and that generated code is current
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(call generate,$$scratch); \
 	for made in "$$scratch"/flotilla/v1/*; do \
@@ -108,28 +111,31 @@ contracts: .venv/.installed ## No breaking change of the contract; generated cod
 		buf breaking proto --against "$$scratch/landed/proto"; \
 	fi
 
-test-unit: .venv/.installed docker ## Parts alone; the agent's Docker collector on an engine of its own
+test-unit: .venv/.installed ## Test single modules, without network, services and Docker
 	pytest $(BESIDE) 4 tests/unit
 
-test-integration: setup database docker ## On real NATS and TimescaleDB
-	pytest $(BESIDE) 4 $(AGAIN) tests/integration
+test-integration: setup database docker $(COMMUNITY)/node_modules/.installed ## Test services with real NATS and TimescaleDB, and the agent with a real Docker engine
+	pytest $(BESIDE) 4 tests/integration
 
-test-web: web/node_modules/.installed ## The console's own tests
+test-web: web/node_modules/.installed ## Run the console's own tests
 	npm --prefix web run test
 
-test-e2e: setup database chromium ## The whole stack in a real browser
-	pytest $(BESIDE) 2 $(AGAIN) tests/e2e
+test-e2e: setup database chromium ## Test the whole product in a real browser
+	pytest $(BESIDE) 2 tests/e2e
 
-test-chaos: setup database ## The short form of `make chaos`
+test-chaos: setup database ## Run the short form of `make chaos`
 	pytest tests/chaos
 
-chaos: setup database ## Break everything under load, and count; ARGS=--short for the short form
+chaos: setup database ## Stop and break services under load, and count lost data; ARGS=--short for the short form
 	@$(PYTHON) tests/chaos/run.py $(ARGS)
 
-bench: setup database docker ## Measure this machine and revision; see docs/benchmarks
+fuzz: setup database ## Send arbitrary requests to the API, for about ten minutes
+	FUZZ_EXAMPLES=100 pytest tests/integration/api/test_fuzz.py
+
+bench: setup database docker chromium $(COMMUNITY)/node_modules/.installed ## Measure this revision on this machine; see docs/benchmarks
 	@$(PYTHON) tests/bench/run.py $(ARGS)
 
-# --- what the targets above stand on ---
+# --- prerequisites of the targets above ---
 
 database: .venv/.installed
 	@$(STACK) prepare
@@ -151,10 +157,15 @@ chromium:
 	@uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e proto -e agent -e .
 	@touch $@
 
-# Not `npm ci`: it refuses a lock that lacks the optional binaries of platforms not at hand.
+# `npm ci` is not used: it fails if the lock file lacks optional binaries of other platforms.
 web/node_modules/.installed: web/package.json web/package-lock.json
 	@echo "installing npm packages"
 	@npm --prefix web install --no-save --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
+$(COMMUNITY)/node_modules/.installed: $(COMMUNITY)/package.json $(COMMUNITY)/package-lock.json
+	@echo "installing TimescaleDB's Community edition for tests"
+	@npm --prefix $(COMMUNITY) install --no-save --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 web/dist/index.html: web/node_modules/.installed web/index.html web/vite.config.ts $(shell find web/src web/public -type f 2>/dev/null)

@@ -1,14 +1,32 @@
+"""Command line of the agent."""
+
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from agent import __version__, logs
-from agent.errors import AgentError
+from agent import __version__
+from agent.base import logs
+from agent.base.errors import AgentError
 
 CONFIG_FILE = Path("/etc/flotilla-agent/config.toml")
 POLICY_FILE = Path("/etc/flotilla-agent/policy.toml")
 STATE_FOLDER = Path("/var/lib/flotilla-agent")
+KEY_BYTES = 32
+UNUSED = (
+    "ast",  # which the module inspect uses for functions written in C
+    # Signing and hashing need none of these.
+    "nacl.public",
+    "nacl.bindings.crypto_aead",
+    "nacl.bindings.crypto_box",
+    "nacl.bindings.crypto_core",
+    "nacl.bindings.crypto_generichash",
+    "nacl.bindings.crypto_kx",
+    "nacl.bindings.crypto_pwhash",
+    "nacl.bindings.crypto_scalarmult",
+    "nacl.bindings.crypto_secretbox",
+    "nacl.bindings.crypto_secretstream",
+    "nacl.bindings.crypto_shorthash",
+)
 
 
 def main() -> None:
@@ -17,43 +35,53 @@ def main() -> None:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="flotilla-agent", description="Reports this server's metrics to Flotilla."
+        prog="flotilla-agent",
+        description="Reports metrics of this server to Flotilla. Without a command, runs the agent.",
     )
     top.add_argument("--version", action="version", version=f"flotilla-agent {__version__}")
     top.add_argument(
-        "--config", type=Path, metavar="FILE", help=f"configuration (default {CONFIG_FILE})"
+        "--config", type=Path, metavar="FILE", help=f"configuration file (default {CONFIG_FILE})"
     )
     top.add_argument(
         "--state",
         type=Path,
         metavar="FOLDER",
         default=STATE_FOLDER,
-        help="where the key and the enrolment are kept (default %(default)s)",
+        help="folder with the key, the enrolment and the spool (default %(default)s)",
     )
     top.add_argument(
         "--policy",
         type=Path,
         metavar="FILE",
         default=POLICY_FILE,
-        help="what the server may do here (default %(default)s)",
+        help="file that says what the console may do on this server (default %(default)s)",
     )
     top.add_argument(
-        "--once", action="store_true", help="print one snapshot as JSON; needs no enrolment"
+        "--once",
+        action="store_true",
+        help="print one snapshot of the metrics as JSON and exit; needs no enrolment",
     )
-    actions = top.add_subparsers(dest="action", metavar="")
+    actions = top.add_subparsers(dest="action", title="commands", metavar="")
     _add_enrol(actions)
-    powers = actions.add_parser("powers", help="print what the server may do here")
-    powers.add_argument(
+    policy = actions.add_parser(
+        "policy",
+        help="print what the console may do on this server",
+        description="Prints what the console may do on this server, the user that the agent runs"
+        " as, and the key whose commands the agent trusts.",
+    )
+    policy.add_argument(
         "--policy", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="as above"
     )
     trust = actions.add_parser(
         "trust",
-        help="obey the commands of another key",
-        description="Has the agent obey the commands that are signed with this key, and no"
-        " others, as far as the policy goes. It does once it is started again.",
+        help="trust the commands of another key",
+        description="Replaces the key whose commands the agent trusts. The policy file still limits"
+        " what these commands can do. Restart the agent afterwards.",
     )
-    trust.add_argument("key", metavar="HEX", type=command_key, help="the console's command key")
-    for action in (powers, trust):
+    trust.add_argument(
+        "key", metavar="HEX", type=command_key, help="public command key of the console"
+    )
+    for action in (policy, trust):
         _add_state(action)
     return top
 
@@ -62,20 +90,25 @@ def _add_enrol(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     enrol = actions.add_parser(
         "enrol",
         help="register this server with a console",
-        description="Registers this server with a console. The token is read from the"
+        description="Registers this server with a console. The enrolment token is read from the"
         " environment variable FLOTILLA_ENROLMENT_TOKEN or from --token-file.",
     )
     enrol.add_argument("--console", required=True, metavar="URL", help="address of the console")
     enrol.add_argument(
-        "--ca-sha256", required=True, metavar="HEX", help="fingerprint of the console's CA"
+        "--ca-sha256",
+        required=True,
+        metavar="HEX",
+        help="SHA-256 fingerprint of the console's CA certificate",
     )
     enrol.add_argument(
         "--command-key",
         type=command_key,
         metavar="HEX",
-        help="whose commands to obey, as far as the policy goes; nobody's without it",
+        help="key whose commands the agent trusts, within the policy; without it, it trusts none",
     )
-    enrol.add_argument("--token-file", metavar="FILE", help='"-" is standard input')
+    enrol.add_argument(
+        "--token-file", metavar="FILE", help='file with the enrolment token; "-" is standard input'
+    )
     enrol.add_argument("--force", action="store_true", help="replace the present enrolment")
     _add_state(enrol)
 
@@ -91,13 +124,13 @@ def command_key(text: str) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
-    if len(key) != 32:
-        raise argparse.ArgumentTypeError("must be 64 hexadecimal digits")
+    if len(key) != KEY_BYTES:
+        raise argparse.ArgumentTypeError(f"the key must have {2 * KEY_BYTES} hexadecimal digits")
     return key
 
 
 def command(options: argparse.Namespace) -> int:
-    """Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 not enrolled."""
+    """Run the command. Return 0, 1 (failed), 2 (wrong configuration) or 3 (not enrolled)."""
     try:
         if options.action in ACTIONS:
             ACTIONS[options.action](options)
@@ -106,89 +139,105 @@ def command(options: argparse.Namespace) -> int:
         else:
             run(options)
     except AgentError as error:
-        print(f"flotilla-agent: {error}", file=sys.stderr)  # noqa: T201  # to whoever typed it
+        print(f"flotilla-agent: {error}", file=sys.stderr)  # noqa: T201  # the user reads it
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-# Each command loads only what it needs: gRPC alone takes a third of the memory of a
-# running agent.
+# Each command imports only what it needs.
 
 
 def run(options: argparse.Namespace) -> None:
-    # OpenSSL, 4 MB for each of the two that asyncio and hashlib would load and nothing here
-    # uses: gRPC brings its own, and Python has the digests. Unpacking loads the rest itself.
-    for module in ("ssl", "_hashlib", "bz2", "lzma"):
-        sys.modules[module] = None  # type: ignore[assignment]  # import then raises ImportError
-    # Its C core writes lines of its own form; what ends a stream is logged here.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from agent import config, identity, run  # noqa: PLC0415
+    from agent.base.left_out import left_out  # noqa: PLC0415
 
-    written = options.config or CONFIG_FILE
-    local = config.load(written, required=options.config is not None)
+    with left_out(*_unused_modules()):
+        from agent import app  # noqa: PLC0415
+    from agent.base import config, identity, memory  # noqa: PLC0415
+
+    memory.limit_reserves()
+    config_file = options.config or CONFIG_FILE
+    local = config.load(config_file, required=options.config is not None)
     logs.configure(local.log_level)
     state = identity.StateFolder(options.state)
-    # The owner's, wherever they are: what is configured there is executed or allowed.
-    owners = (options.policy, written, CONFIG_FILE.parent)
-    run.run(state, state.identity(), local, options.policy, owners)
+    # These files decide what is executed or allowed, so no file action may change them.
+    protected = (options.policy, config_file, CONFIG_FILE.parent)
+    app.run(state, state.load_identity(), local, options.policy, protected)
+
+
+def _unused_modules() -> tuple[str, ...]:
+    """Return modules that the libraries load and a running agent does not use, 1.6 MB."""
+    from google.protobuf.internal import api_implementation  # noqa: PLC0415
+
+    if api_implementation.Type() != "upb":
+        return UNUSED
+    # The implementation of protobuf in Python, beside the compiled one.
+    return *UNUSED, "google.protobuf.internal.python_message"
 
 
 def once(options: argparse.Namespace) -> None:
-    from agent import config, once  # noqa: PLC0415
+    from agent import snapshot_report  # noqa: PLC0415
+    from agent.base import config  # noqa: PLC0415
 
     local = config.load(options.config or CONFIG_FILE, required=options.config is not None)
     logs.configure(local.log_level)
-    print(once.report(local))  # noqa: T201  # what was asked for
+    print(snapshot_report.report(local))  # noqa: T201  # the output of the command
 
 
 def enrol(options: argparse.Namespace) -> None:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from agent import enrol, identity  # noqa: PLC0415
+    from agent import enrol  # noqa: PLC0415
+    from agent.base import identity  # noqa: PLC0415
 
     state = identity.StateFolder(options.state)
     state.prepare()
-    if state.enrolled() and not options.force:
-        raise AgentError(f"{state.path}: enrolled already; --force replaces that enrolment")
-    token = enrol.read_token(options.token_file)
-    keys = (options.command_key,) if options.command_key else ()
-    enrolled, name = enrol.enrol(options.console, options.ca_sha256, token, keys)
+    if state.is_enrolled() and not options.force:
+        raise AgentError(
+            f"This server is already enrolled ({state.path}). Use --force to replace the enrolment."
+        )
+    enrolled, name = enrol.enrol(
+        console=options.console,
+        fingerprint=options.ca_sha256,
+        token=enrol.read_token(options.token_file),
+        command_keys=(options.command_key,) if options.command_key else (),
+    )
     try:
-        state.keep_identity(enrolled)
+        state.save_identity(enrolled)
     except OSError as error:
         raise AgentError(
-            f"{state.path}: {error.strerror}; the token is used up: make a new install line"
+            f"The identity cannot be saved in {state.path}: {error.strerror}. The enrolment token is"
+            " used up, so create a new install line in the console."
         ) from None
-    print(f"enrolled as {name} ({enrolled.vps_id})")  # noqa: T201  # to whoever typed it
+    print(f"This server is enrolled as {name} ({enrolled.vps_id}).")  # noqa: T201  # the user reads it
 
 
-def powers(options: argparse.Namespace) -> None:
-    from agent import identity  # noqa: PLC0415
-    from agent.execute import policy  # noqa: PLC0415
+def policy(options: argparse.Namespace) -> None:
+    from agent.base import identity  # noqa: PLC0415
+    from agent.commands import policy  # noqa: PLC0415
 
     allowed = policy.load(options.policy)
     try:
-        keys = identity.StateFolder(options.state).identity().command_keys
-        obeys = ", ".join(key.hex() for key in keys) or "nobody: run `flotilla-agent trust`"
+        keys = identity.StateFolder(options.state).load_identity().command_keys
+        trusts = ", ".join(key.hex() for key in keys) or "no key; run `flotilla-agent trust`"
     except AgentError as error:
-        obeys = f"unknown: {error}"
-    for name, value in {**allowed.words(), "user": policy.user(), "obeys": obeys}.items():
-        print(f"{name:<9} {value}")  # noqa: T201  # what was asked for
+        trusts = f"unknown: {error}"
+    lines = {**allowed.summary(), "user": policy.agent_user(), "trusts": trusts}
+    for name, value in lines.items():
+        print(f"{name:<9} {value}")  # noqa: T201  # the output of the command
 
 
 def trust(options: argparse.Namespace) -> None:
-    from agent import identity  # noqa: PLC0415
+    from agent.base import identity  # noqa: PLC0415
 
     state = identity.StateFolder(options.state)
     try:
-        state.keep_command_keys((options.key,))
+        state.save_command_keys((options.key,))
     except OSError as error:
-        raise AgentError(f"{state.path}: {error.strerror}") from None
-    print("kept; start the agent again to have it obey this key")  # noqa: T201  # to whoever typed it
+        raise AgentError(f"The key cannot be saved in {state.path}: {error.strerror}.") from None
+    print("The key is saved. Restart the agent to use it.")  # noqa: T201  # the user reads it
 
 
-ACTIONS = {"enrol": enrol, "powers": powers, "trust": trust}
+ACTIONS = {"enrol": enrol, "policy": policy, "trust": trust}
 
 
 if __name__ == "__main__":

@@ -1,21 +1,25 @@
+"""The stream to the server: connecting, and moving messages in both directions."""
+
 import asyncio
 import contextlib
 import dataclasses
 import itertools
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import grpc
-import grpc.aio
+from google.protobuf.message import DecodeError
 
-from agent.errors import StreamError
-from agent.execute.hands import Hands
-from agent.identity import Identity
-from agent.outbox import Outbox
-from agent.tasks import cancel
+from agent.base.backoff import Backoff, wait
+from agent.base.cancellation import cancel
+from agent.base.errors import StreamError
+from agent.base.identity import Identity
+from agent.dispatch.dispatcher import Dispatcher
+from agent.rpc.call import Call
+from agent.rpc.dial import open_call
+from agent.rpc.status import RpcError, Status
+from agent.spool.send_queue import SendQueue
 from flotilla.v1.agent_pb2 import (
     AgentConfig,
     AgentHandshake,
@@ -26,59 +30,44 @@ from flotilla.v1.agent_pb2 import (
     MessageToServer,
     ServerHandshakeAck,
 )
-from flotilla.v1.agent_pb2_grpc import AgentCommunicationStub
 
 log = logging.getLogger(__name__)
 
-CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 0),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.enable_retries", 0),
-    # Each attempt looks the name up and connects anew; the waiting in between is done here.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.service_config_disable_resolution", 1),
-)
-ANSWER_LIMIT = 64  # messages
-# The server turned this agent away, which asking again soon does not change.
-TURNED_AWAY = {
-    grpc.StatusCode.UNAUTHENTICATED: (
-        "the server does not know this agent; if it was removed there, make a new install line"
-        " in the console and enrol again with --force"
+PATH = "/flotilla.v1.AgentCommunication/EstablishCommunicationStream"
+REPLY_LIMIT = 64  # messages
+# Rejections that last until a person acts. The agent waits longer before it tries again.
+REJECTIONS = {
+    Status.UNAUTHENTICATED: (
+        "The server does not know this agent. If it was removed in the console, create a new install"
+        " line there and enrol again with --force."
     ),
-    grpc.StatusCode.PERMISSION_DENIED: (
-        "the server has disabled this agent; enable it in the console"
-    ),
+    Status.PERMISSION_DENIED: ("The server has disabled this agent. Enable it in the console."),
 }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Timing:
-    """In seconds."""
+    """Times of the stream, in seconds."""
 
     handshake: float = 10.0
     heartbeat_interval: float = 15.0
     heartbeat_timeout: float = 15.0
     backoff_first: float = 1.0
     backoff_most: float = 60.0
-    backoff_turned_away: float = 60.0
-    # A stream that lasted this long was a good one: the next waits start small again.
-    settled: float = 10.0
-    flush: float = 1.0
+    backoff_rejected: float = 60.0  # added to the delay after a rejection
+    # After a stream that lasted this long, the delays start small again.
+    stable: float = 10.0
+    drain: float = 1.0  # time to send the remaining messages before the agent ends
 
 
-Call = grpc.aio.StreamStreamCall[MessageToServer, MessageToAgent]
-
-
-class Stream:
-    """Keeps a stream to the server open until it is told to stop."""
+class ServerConnection:
+    """Opens a stream to the server, and opens it again when it ends."""
 
     def __init__(
         self,
         identity: Identity,
-        outbox: Outbox,
-        hands: Hands,
+        queue: SendQueue,
+        dispatcher: Dispatcher,
         *,
         revision: Callable[[], int],
         configure: Callable[[AgentConfig], None],
@@ -86,243 +75,230 @@ class Stream:
         timing: Timing | None = None,
     ) -> None:
         self._identity = identity
-        self._outbox = outbox
-        self._hands = hands
+        self._queue = queue
+        self._dispatcher = dispatcher
         self._revision = revision
         self._configure = configure
         self._facts = facts
         self._timing = timing or Timing()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        attempt = 0
+        """Return when `stopping` is set."""
+        backoff = Backoff(first=self._timing.backoff_first, most=self._timing.backoff_most)
         while not stopping.is_set():
             opened = time.monotonic()
             least = 0.0
             try:
                 await self._connect_once(stopping)
-            except grpc.aio.AioRpcError as error:
-                if advice := TURNED_AWAY.get(error.code()):
-                    least = self._timing.backoff_turned_away
-                    log.warning("%s (%s)", advice, error.details())
+            except RpcError as error:
+                if advice := REJECTIONS.get(error.code):
+                    least = self._timing.backoff_rejected
+                    log.warning("%s (%s)", advice, error.details)
                 else:
-                    log.warning("stream ended: %s: %s", error.code().name, error.details())
+                    log.warning("The stream ended: %s", error)
             except StreamError as error:
-                log.warning("stream ended: %s", error)
+                log.warning("The stream ended: %s", error)
             except Exception:
-                log.exception("stream failed")
+                log.exception("The stream failed.")
             if stopping.is_set():
                 return
-            lasted = time.monotonic() - opened
-            attempt = 0 if lasted >= self._timing.settled else attempt + 1
-            delay = least + self._backoff(attempt)
-            log.info("connecting again in %.1f s", delay)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(stopping.wait(), delay)
-
-    def _backoff(self, attempt: int) -> float:
-        most = self._timing.backoff_first * 2.0 ** min(attempt, 16)
-        return random.uniform(0, min(most, self._timing.backoff_most))  # noqa: S311  # spreads load
+            if time.monotonic() - opened >= self._timing.stable:
+                backoff.reset()
+            delay = least + backoff.next()
+            log.info("Connecting again in %.1f s.", delay)
+            await wait(stopping, delay)
 
     async def _connect_once(self, stopping: asyncio.Event) -> None:
-        credentials = grpc.ssl_channel_credentials(self._identity.ca_certificate.encode())
-        channel = grpc.aio.secure_channel(self._identity.address, credentials, CHANNEL_OPTIONS)
+        call = await self._open(stopping)
+        if call is None:
+            return
         try:
-            call = AgentCommunicationStub(channel).EstablishCommunicationStream()
-            try:
-                await self._shake_hands(call, stopping)
-                session = Session(call, self._outbox, self._hands, self._configure, self._timing)
-                await session.run(stopping)
-            finally:
-                call.cancel()
+            stream = Stream(call, self._queue, self._dispatcher, self._configure, self._timing)
+            await stream.run(stopping)
         finally:
-            await channel.close()
+            await call.close()
 
-    async def _shake_hands(self, call: Call, stopping: asyncio.Event) -> None:
-        exchange = asyncio.ensure_future(self._exchange(call))
+    async def _open(self, stopping: asyncio.Event) -> Call | None:
+        """Return a call after the handshake; None if `stopping` was set meanwhile."""
+        opening = asyncio.ensure_future(self._connect_and_shake_hands())
         stop = asyncio.ensure_future(stopping.wait())
         try:
             await asyncio.wait(
-                {exchange, stop},
+                {opening, stop},
                 timeout=self._timing.handshake,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if exchange.done():
-                check(exchange)
-            elif not stopping.is_set():
-                raise StreamError(f"no handshake within {self._timing.handshake:g} s")
+            if opening.done():
+                return opening.result()
+            if stopping.is_set():
+                return None
+            raise StreamError(f"There was no handshake within {self._timing.handshake:g} s.")
         finally:
-            await cancel(exchange, stop)
+            await cancel(opening, stop)
 
-    async def _exchange(self, call: Call) -> None:
+    async def _connect_and_shake_hands(self) -> Call:
+        call = await open_call(self._identity.address, self._identity.ca_certificate, PATH)
+        try:
+            await self._shake_hands(call)
+        except BaseException:
+            await call.close()
+            raise
+        return call
+
+    async def _shake_hands(self, call: Call) -> None:
         message = await receive(call)
         if message.WhichOneof("payload") != "challenge":
-            raise StreamError("the server did not begin with a challenge")
-        self._hands.met(message.challenge.server_time_unix_ms)
+            raise StreamError("The server did not begin with a challenge.")
+        self._dispatcher.set_server_time(message.challenge.server_time_unix_ms)
         handshake = AgentHandshake(
             vps_id=self._identity.vps_id,
             signature=self._identity.sign_challenge(message.challenge.nonce),
             facts=self._facts(),
-            powers=self._hands.powers(),
+            powers=self._dispatcher.permissions(),
             config_revision=self._revision(),
         )
         await send(call, MessageToServer(handshake=handshake))
         message = await receive(call)
         ack = message.handshake_ack
         if ack.result != ServerHandshakeAck.RESULT_ACCEPTED:
-            raise StreamError("the server did not accept the handshake")
-        log.info("connected to %s as %s", self._identity.address, self._identity.vps_id)
+            raise StreamError("The server did not accept the handshake.")
+        log.info("Connected to %s as %s.", self._identity.address, self._identity.vps_id)
         self._configure(ack.config)
 
 
-class Session:
-    """One stream, from the handshake to its end.
+class Stream:
+    """One stream from the handshake to its end.
 
-    Reading never waits for writing: what is read is answered through bounded queues. Writers
-    take turns, message by message, so that none waits for all that another has.
+    Reading never waits for writing: replies go through a queue with a limit. Writers take turns
+    after each message, so that none waits until another has sent everything.
     """
 
     def __init__(
         self,
         call: Call,
-        outbox: Outbox,
-        hands: Hands,
+        queue: SendQueue,
+        dispatcher: Dispatcher,
         configure: Callable[[AgentConfig], None],
         timing: Timing,
     ) -> None:
         self._call = call
-        self._outbox = outbox
-        self._hands = hands
+        self._queue = queue
+        self._dispatcher = dispatcher
         self._configure = configure
         self._timing = timing
         self._writing = asyncio.Lock()
-        self._answers: asyncio.Queue[MessageToServer] = asyncio.Queue(ANSWER_LIMIT)
-        self._heard = asyncio.Event()
+        self._replies: asyncio.Queue[MessageToServer] = asyncio.Queue(REPLY_LIMIT)
+        self._received = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Return when told to stop; raise when the stream breaks."""
-        self._outbox.resend()
-        self._hands.opened()
+        """Return when `stopping` is set, or raise what ended the stream."""
+        self._queue.stream_opened()
+        self._dispatcher.stream_opened()
         parts: tuple[Coroutine[Any, Any, None], ...] = (
             self._read(),
-            self._send_each(self._outbox.next_message),
-            self._send_each(self._hands.outgoing.next_message),
-            self._send_each(self._hands.next_of_sessions),
-            self._send_each(self._answers.get),
-            self._beat(),
+            self._send_each(self._queue.next_message),
+            self._send_each(self._dispatcher.responses.next_message),
+            self._send_each(self._dispatcher.next_session_message),
+            self._send_each(self._replies.get),
+            self._send_heartbeats(),
         )
         tasks = [asyncio.ensure_future(part) for part in parts]
         stop = asyncio.ensure_future(stopping.wait())
         try:
             done, _ = await asyncio.wait({*tasks, stop}, return_when=asyncio.FIRST_COMPLETED)
             if stop in done:
-                await self._hands.stop()
-                settled = asyncio.gather(self._outbox.settled(), self._hands.settled())
+                await self._dispatcher.stop()
+                drained = asyncio.gather(self._queue.live_accepted(), self._dispatcher.drain())
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(settled, self._timing.flush)
+                    await asyncio.wait_for(drained, self._timing.drain)
                 return
             for task in done:
-                check(task)
+                task.result()
         finally:
-            self._hands.lost()
+            self._dispatcher.stream_lost()
             await cancel(*tasks, stop)
 
     async def _write(self, message: MessageToServer) -> None:
         async with self._writing:
             await send(self._call, message)
 
-    async def _send_each(self, following: Callable[[], Awaitable[MessageToServer]]) -> None:
+    async def _send_each(self, next_message: Callable[[], Awaitable[MessageToServer]]) -> None:
         while True:
-            await self._write(await following())
+            await self._write(await next_message())
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         for number in itertools.count(1):
-            self._heard.clear()
+            self._received.clear()
             await asyncio.sleep(self._timing.heartbeat_interval)
-            if self._heard.is_set():
-                continue  # it speaks without being asked
+            if self._received.is_set():
+                continue  # the server responds without a heartbeat
             try:
-                await asyncio.wait_for(self._ask(number), self._timing.heartbeat_timeout)
+                await asyncio.wait_for(self._send_heartbeat(number), self._timing.heartbeat_timeout)
             except asyncio.TimeoutError:
-                raise StreamError("the server does not answer heartbeats") from None
+                raise StreamError("The server does not answer heartbeats.") from None
 
-    async def _ask(self, number: int) -> None:
-        # Any word is a sign of life: the answer itself may stand behind batches.
-        self._heard.clear()
+    async def _send_heartbeat(self, number: int) -> None:
+        # Any message counts as an answer, because the answer itself may wait behind others.
+        self._received.clear()
         await self._write(MessageToServer(heartbeat=_heartbeat(number, reply=False)))
-        await self._heard.wait()
+        await self._received.wait()
 
     async def _read(self) -> None:
         while True:
             message = await receive(self._call)
-            self._heard.set()
+            self._received.set()
             match message.WhichOneof("payload"):
                 case "batch_ack":
-                    self._settle(message.batch_ack)
+                    self._apply_ack(message.batch_ack)
                 case "heartbeat_request":
-                    self._hear(message.heartbeat_request)
+                    self._answer_heartbeat(message.heartbeat_request)
                 case "config":
                     self._configure(message.config)
                 case "command_request":
-                    self._hands.command(message.command_request)
+                    self._dispatcher.handle_command(message.command_request)
                 case "pty_data":
-                    self._hands.session(message.pty_data)
+                    self._dispatcher.handle_session_data(message.pty_data)
                 case other:
-                    log.debug("message ignored: %s", other)
+                    log.debug("Ignored an unknown message: %s", other)
 
-    def _settle(self, ack: BatchAck) -> None:
-        if ack.epoch != self._outbox.epoch:
+    def _apply_ack(self, ack: BatchAck) -> None:
+        if ack.epoch != self._queue.epoch:
             return
-        self._outbox.durable(ack.durable_sequences)
+        self._queue.durable(ack.durable_sequences)
         match ack.outcome:
             case BatchAck.OUTCOME_ACCEPTED:
-                self._outbox.accepted(ack.sequences)
+                self._queue.accepted(ack.sequences)
             case BatchAck.OUTCOME_DURABLE:
-                self._outbox.durable(ack.sequences)
+                self._queue.durable(ack.sequences)
             case BatchAck.OUTCOME_REFUSED:
-                self._outbox.refuse(ack.sequences, ack.reason)
+                self._queue.refused(ack.sequences, ack.reason)
             case BatchAck.OUTCOME_RETRY:
-                self._outbox.retry(ack.sequences, ack.retry_after_ms / 1000)
+                self._queue.retry(ack.sequences, ack.retry_after_ms / 1000)
 
-    def _hear(self, heartbeat: Heartbeat) -> None:
-        if not heartbeat.reply:
-            self._answer(MessageToServer(heartbeat=_heartbeat(heartbeat.number, reply=True)))
-
-    def _answer(self, message: MessageToServer) -> None:
+    def _answer_heartbeat(self, heartbeat: Heartbeat) -> None:
+        if heartbeat.reply:
+            return
+        message = MessageToServer(heartbeat=_heartbeat(heartbeat.number, reply=True))
         try:
-            self._answers.put_nowait(message)
+            self._replies.put_nowait(message)
         except asyncio.QueueFull:
-            raise StreamError("the server asks faster than it takes answers") from None
+            raise StreamError(
+                "The server sends requests faster than it reads the replies."
+            ) from None
 
 
 async def receive(call: Call) -> MessageToAgent:
-    message = await call.read()
-    if isinstance(message, MessageToAgent):
-        return message
-    raise await ended(call)
+    data = await call.receive()
+    if data is None:
+        raise StreamError("The server closed it.")
+    try:
+        return MessageToAgent.FromString(data)
+    except DecodeError:
+        raise StreamError("The server sent a message that cannot be read.") from None
 
 
 async def send(call: Call, message: MessageToServer) -> None:
-    try:
-        await call.write(message)
-    except asyncio.InvalidStateError:
-        raise await ended(call) from None
-
-
-async def ended(call: Call) -> Exception:
-    code = await call.code()
-    if code is grpc.StatusCode.OK:
-        return StreamError("the server closed it")
-    return grpc.aio.AioRpcError(
-        code, await call.initial_metadata(), await call.trailing_metadata(), await call.details()
-    )
-
-
-def check(task: asyncio.Future[Any]) -> None:
-    """Raise what a task failed with."""
-    if task.cancelled():
-        # Nobody here did it: gRPC says so when the other side cancels the call.
-        raise StreamError("the server cancelled it")
-    task.result()
+    await call.send(message.SerializeToString())
 
 
 def _heartbeat(number: int, *, reply: bool) -> Heartbeat:

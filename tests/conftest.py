@@ -1,6 +1,7 @@
 pytest_plugins = [
     "tests.fixtures.stack",
     "tests.fixtures.world",
-    "tests.fixtures.fileserver",
-    "tests.fixtures.dockerhost",
+    "tests.fixtures.file_server",
+    "tests.fixtures.docker_host",
+    "tests.fixtures.compromised_bus",
 ]

@@ -4,7 +4,7 @@ from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 
 
 class Connections:
-    """TCP connections that are established, and UDP sockets that are bound."""
+    """Counts established TCP connections and bound UDP sockets."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._net = proc / "net"
@@ -15,7 +15,7 @@ class Connections:
             for line in (self._net / "snmp").read_text().splitlines()
             if line.startswith("Tcp:")
         )
-        # The kernel counts both IP versions in this one table.
+        # The kernel counts IPv4 and IPv6 together in this table.
         snapshot.tcp_connections = int(values[names.index("CurrEstab")])
         snapshot.udp_connections = self._in_use("sockstat", "UDP:")
         if (self._net / "sockstat6").exists():

@@ -1,46 +1,63 @@
+"""Facts about the host. A fact that cannot be read or understood is left out alone."""
+
 import functools
+import logging
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from agent import __version__
-from agent.collect.memory import read_meminfo
+from agent.collect.kernel.cpu_model import cpu_model
+from agent.collect.memory import total_memory
+from agent.collect.omissions import readable
 from flotilla.v1.agent_pb2 import HostFacts
+
+log = logging.getLogger(__name__)
 
 ADDRESS_LIMIT = 64
 PROBE_TIMEOUT = 2.0  # seconds
-# Interface flags of /proc/net/if_inet6: an address on its way out or not yet sure of itself.
+# Address flags of /proc/net/if_inet6.
 IPV6_DEPRECATED_OR_TENTATIVE = 0x20 | 0x40
 IPV6_GLOBAL = 0x00  # scope
 
+Fact = TypeVar("Fact")
+
 
 def collect(root: Path = Path("/")) -> HostFacts:
+    """Read hardware, operating system and addresses of the host whose files are below `root`."""
     proc = root / "proc"
     system = os.uname()
     release = _os_release(root)
-    processors = _colon_fields(proc / "cpuinfo")
     boot_time, processor_count = _kernel_start(proc / "stat")
-    addresses = [*_ipv4_addresses(proc / "net"), *_ipv6_addresses(proc / "net/if_inet6")]
-    return HostFacts(
-        hostname=system.nodename,
+    memory = _or_default(lambda: total_memory(proc, root / "sys"), 0)
+    facts = HostFacts(
+        hostname=readable(system.nodename),
         os_id=release.get("ID", "linux"),
         os_name=release.get("PRETTY_NAME", release.get("NAME", "Linux")),
-        kernel=system.release,
+        kernel=readable(system.release),
         architecture=system.machine,
-        cpu_model=next(
-            (processors[key] for key in ("model name", "Model", "Hardware") if key in processors),
-            "",
-        ),
+        cpu_model=_or_default(lambda: cpu_model(_text(proc / "cpuinfo")), ""),
         cpu_count=processor_count,
-        memory_total_bytes=read_meminfo(proc)["MemTotal"],
         virtualization=_virtualization(root),
         boot_id=_text(proc / "sys/kernel/random/boot_id"),
-        ip_addresses=addresses[:ADDRESS_LIMIT],
+        ip_addresses=_addresses(proc / "net")[:ADDRESS_LIMIT],
         agent_version=__version__,
         boot_time_unix_s=boot_time,
     )
+    if memory:
+        facts.memory_total_bytes = memory
+    return facts
+
+
+def _or_default(read: Callable[[], Fact], default: Fact) -> Fact:
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        log.debug("A fact is left out: %s", error)
+        return default
 
 
 def _text(path: Path) -> str:
@@ -62,35 +79,36 @@ def _colon_fields(path: Path) -> dict[str, str]:
 
 
 def _kernel_start(path: Path) -> tuple[int, int]:
-    """When the kernel booted, in seconds since the epoch, and how many processors it runs."""
+    """Return the boot time in seconds since the epoch, and the number of processors."""
     boot_time = processors = 0
-    for line in _text(path).splitlines():
-        if line.startswith("btime "):
-            boot_time = int(line.split()[1])
-        elif line.startswith("cpu") and line[3].isdigit():
+    for line in _text(path).split("\n"):
+        name, *values = line.split()[:2] or [""]
+        if name == "btime" and values and values[0].isdecimal():
+            boot_time = int(values[0])
+        elif name.startswith("cpu") and name.removeprefix("cpu").isdecimal():
             processors += 1
     return boot_time, processors
 
 
 @functools.cache
 def _virtualization(root: Path) -> str:
-    word = _systemd_word() if root == Path("/") else ""
-    return word or _container(root) or _machine(root)
+    name = _systemd_detect_virt() if root == Path("/") else ""
+    return name or _container(root) or _machine(root)
 
 
-def _systemd_word() -> str:
+def _systemd_detect_virt() -> str:
     try:
-        answer = subprocess.run(
-            ["systemd-detect-virt"],  # noqa: S607  # /bin or /usr/bin, as the host has it
+        result = subprocess.run(
+            ["systemd-detect-virt"],  # noqa: S607  # in /bin or /usr/bin, depending on the host
             capture_output=True,
             text=True,
             timeout=PROBE_TIMEOUT,
-            # It fails by design where there is no virtualization.
+            # Its exit code is not 0 on hosts without virtualization.
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return answer.stdout.strip()
+    return result.stdout.strip()
 
 
 def _container(root: Path) -> str:
@@ -106,6 +124,7 @@ def _container(root: Path) -> str:
     return ""
 
 
+# Texts in the vendor and product names of the firmware, and the name reported for each.
 MACHINES = (
     ("kvm", "kvm"),
     ("qemu", "qemu"),
@@ -123,9 +142,9 @@ MACHINES = (
 def _machine(root: Path) -> str:
     dmi = root / "sys/class/dmi/id"
     names = f"{_text(dmi / 'sys_vendor')} {_text(dmi / 'product_name')}".lower()
-    for name, word in MACHINES:
-        if name in names:
-            return word
+    for text, name in MACHINES:
+        if text in names:
+            return name
     if _text(root / "sys/hypervisor/type") == "xen":
         return "xen"
     flags = _colon_fields(root / "proc/cpuinfo").get("flags", "").split()
@@ -134,12 +153,25 @@ def _machine(root: Path) -> str:
     return "none" if flags and names.strip() else ""
 
 
+def _addresses(net: Path) -> list[str]:
+    """Return the addresses of the host, without loopback and container bridges.
+
+    psutil.net_if_addrs() fails if the name of an interface is not UTF-8, and does not tell
+    deprecated addresses.
+    """
+    none: list[str] = []
+    return [
+        *_or_default(lambda: list(_ipv4_addresses(net)), none),
+        *_or_default(lambda: list(_ipv6_addresses(net / "if_inet6")), none),
+    ]
+
+
 def _ipv4_addresses(net: Path) -> Iterator[str]:
-    """Local addresses of the routing table's own trie, but for loopback and container bridges."""
+    """Yield local addresses from the routing table, without loopback and container bridges."""
     bridges = list(_bridge_networks(net / "route"))
     seen = set()
     address = ""
-    for line in _text(net / "fib_trie").splitlines():
+    for line in _text(net / "fib_trie").split("\n"):
         words = line.split()
         if words[-2:] == ["host", "LOCAL"]:
             number = _number(address)
@@ -152,24 +184,28 @@ def _ipv4_addresses(net: Path) -> Iterator[str]:
 
 
 def _number(address: str) -> int:
-    return int.from_bytes(bytes(int(part) for part in address.split(".")), "big")
+    return int.from_bytes(socket.inet_aton(address), "big")
 
 
 def _bridge_networks(route: Path) -> Iterator[tuple[int, int]]:
-    for line in _text(route).splitlines()[1:]:
-        name, network, *_, mask, _, _, _ = line.split()
-        if name.startswith(("docker", "br-", "virbr", "cni", "lxdbr")):
-            # Written as the processor holds them, which is least significant byte first
-            # wherever an agent runs.
-            yield (
-                int.from_bytes(bytes.fromhex(network), "little"),
-                int.from_bytes(bytes.fromhex(mask), "little"),
-            )
+    for line in _text(route).split("\n")[1:]:
+        name, *columns = line.split("\t")
+        if name.startswith(("docker", "br-", "virbr", "cni", "lxdbr")) and len(columns) > 6:
+            yield _route_number(columns[0]), _route_number(columns[6])
+
+
+def _route_number(digits: str) -> int:
+    # In the byte order of the processor, which is little-endian on all platforms of the agent.
+    return int.from_bytes(bytes.fromhex(digits), "little")
 
 
 def _ipv6_addresses(table: Path) -> Iterator[str]:
-    for line in _text(table).splitlines():
-        digits, _, _, scope, flags, name = line.split()
+    for line in _text(table).split("\n"):
+        # The name is the last field and the only one that can contain unusual characters.
+        fields = line.split(maxsplit=5)
+        if len(fields) < 5:
+            continue
+        digits, _, _, scope, flags, *name = fields
         unsettled = int(flags, 16) & IPV6_DEPRECATED_OR_TENTATIVE
-        if int(scope, 16) == IPV6_GLOBAL and not unsettled and name != "lo":
+        if int(scope, 16) == IPV6_GLOBAL and not unsettled and name != ["lo"]:
             yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits))

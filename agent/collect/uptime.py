@@ -4,6 +4,8 @@ from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 
 
 class Uptime:
+    """Reports the seconds since boot."""
+
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._path = proc / "uptime"
 

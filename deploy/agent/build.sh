@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the agent as one folder that needs no Python on the host, and packs it:
 # build/agent/flotilla-agent-linux-<machine>.tar.gz with its SHA-256 beside it.
-# It runs where the C library is as new as the builder's, or newer.
+# It runs on hosts whose C library is at least as new as that of this machine.
 set -eu
 cd "$(dirname "$0")/../.."
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# apt-install.sh PACKAGE... installs those that are missing; does nothing if none is.
+# apt-install.sh PACKAGE... installs the packages that are missing.
 set -eu
 missing=
 for package in "$@"; do

@@ -1,4 +1,4 @@
-"""A private certificate authority and the certificate that agents meet at the edge."""
+"""A private certificate authority, and the edge's certificate for agents."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ RENEW_DAYS = 30
 
 
 def issue(folder: Path, names: Iterable[str]) -> bool:
-    """Make what is missing, near its end, or made for other names; whether anything was made."""
+    """Issue the certificates that are missing, expire soon or are for other names.
+
+    Return True if any was issued.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     wanted = {_general_name(name) for name in names}
     if not (folder / "ca.pem").exists():
         _make_authority(folder)
     authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-    if _still_good(folder / "edge.pem", wanted, authority):
+    if _is_valid(folder / "edge.pem", wanted, authority):
         return False
     _make_server(folder, authority, wanted)
     return True
 
 
 def fingerprint(certificate: Path) -> str:
-    """SHA-256 of the DER form, in hex: what an agent pins."""
+    """Return the SHA-256 of the DER form in hexadecimal, which agents pin."""
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     return loaded.fingerprint(hashes.SHA256()).hex()
 
@@ -46,7 +49,7 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _still_good(path: Path, wanted: set[x509.GeneralName], authority: x509.Certificate) -> bool:
+def _is_valid(path: Path, wanted: set[x509.GeneralName], authority: x509.Certificate) -> bool:
     if not path.exists():
         return False
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
@@ -61,7 +64,7 @@ def _still_good(path: Path, wanted: set[x509.GeneralName], authority: x509.Certi
 
 def _make_authority(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    # The serial number tells one stack's authority from another's, whose name is the same.
+    # The serial number distinguishes the authorities of several stacks, which share a name.
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, "Flotilla private authority"),
@@ -83,7 +86,7 @@ def _make_server(folder: Path, authority: x509.Certificate, names: set[x509.Gene
         (folder / "ca.key").read_bytes(), password=None
     )
     if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{folder / 'ca.key'} is not an elliptic-curve key")
+        raise TypeError(f"{folder / 'ca.key'} is not an elliptic-curve key.")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Flotilla edge")])
     ordered = sorted(names, key=lambda general: str(general.value))

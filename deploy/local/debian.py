@@ -1,7 +1,7 @@
-"""A private Debian 13 root that carries PostgreSQL 17 with TimescaleDB.
+"""A private Debian 13 root with PostgreSQL 17 and TimescaleDB.
 
-Debian packages TimescaleDB from release 13 on. The root is made once for the machine, by
-debootstrap, and shared by every checkout: PostgreSQL only reads it.
+Debian has packages of TimescaleDB since release 13. The root is created once per machine with
+debootstrap, and all checkouts share it, because PostgreSQL only reads it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deploy.local.waiting import StackError, alone
 
 RELEASE = "trixie"
 PACKAGE = "postgresql-17-timescaledb"
-# A number of its own: inside a fresh root `postgres` is 100, which on the host is somebody else.
+# In a new root, `postgres` has the id 100, which is another user on the host.
 POSTGRES_ID = 59432
 
 APT_INSTALL = Path(__file__).with_name("apt-install.sh")
@@ -48,15 +48,15 @@ def cache() -> Path:
 
 
 def private_root() -> Path:
-    """The cached root, made now if this machine has none."""
+    """Return the cached root; create it if this machine has none."""
     recipe = hashlib.sha256(repr((POSTGRES_ID, NOT_NEEDED)).encode()).hexdigest()[:8]
     root = cache() / f"{RELEASE}-{PACKAGE}-{recipe}"
     if root.is_dir():
         return root
     if os.geteuid() != 0:
         raise StackError(
-            "A private TimescaleDB needs root to be made and entered. Run as root, or set "
-            "DATABASE_URL to a PostgreSQL that has the timescaledb extension."
+            "Only root can create and enter a private TimescaleDB. Run this as root, or set"
+            " DATABASE_URL to a PostgreSQL with the timescaledb extension."
         )
     cache().mkdir(parents=True, exist_ok=True)
     with alone(cache() / "lock", seconds=BUILD_SECONDS):
@@ -73,7 +73,9 @@ def _build(root: Path) -> None:
     building = cache() / f".building-{root.name}"
     log = cache() / f"{root.name}.log"
     started = time.monotonic()
-    print(f"  making a private Debian {RELEASE} with {PACKAGE} (once, about a minute)", flush=True)
+    print(
+        f"  creating a private Debian {RELEASE} with {PACKAGE} (once, about a minute)", flush=True
+    )
     command = [
         "debootstrap",
         "--variant=minbase",
@@ -94,17 +96,17 @@ def _build(root: Path) -> None:
                 check=True,
             )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
-            raise StackError(f"debootstrap failed; see {log}") from failure
+            raise StackError(f"debootstrap failed. See {log}.") from failure
     _own_user(building)
     _trim(building)
     building.rename(root)
-    print(f"  made {root} in {time.monotonic() - started:.0f} s", flush=True)
+    print(f"  created {root} in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def _mirror() -> list[str]:
-    """The first of this machine's own apt sources that carries the release.
+    """Return the first apt source of this machine that has the release, as a list of one.
 
-    None of them does on Ubuntu; debootstrap then takes its default.
+    On Ubuntu no source has it. Then the list is empty, and debootstrap uses its default.
     """
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
@@ -136,7 +138,7 @@ def _own_user(root: Path) -> None:
 
 
 def _trim(root: Path) -> None:
-    """Leave out what PostgreSQL never opens: two thirds of the size."""
+    """Delete files that PostgreSQL never opens, two thirds of the size."""
     for pattern in NOT_NEEDED:
         for path in root.glob(pattern):
             if path.is_dir() and not path.is_symlink():

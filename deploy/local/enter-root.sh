@@ -2,8 +2,8 @@
 # enter-root.sh ROOT FOLDER UID GID COMMAND...
 #
 # Becomes COMMAND as an unprivileged user inside ROOT, with FOLDER at /mnt. Run it under
-# `unshare --mount`: the mounts are then its own and end with it. If the parent dies, COMMAND
-# gets SIGINT, which PostgreSQL takes as a fast shutdown.
+# `unshare --mount`, so that its mounts end with it. If the parent dies, COMMAND receives SIGINT,
+# which is a fast shutdown for PostgreSQL.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH

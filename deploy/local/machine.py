@@ -1,4 +1,4 @@
-"""The machine itself as the fleet's first server: added, enrolled and seen through the gateway."""
+"""The first server of the stack: adds this machine, enrols its agent and waits for a sample."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRESH = dt.timedelta(seconds=10)
 
 
 def gateway_url(settings: Settings) -> str:
-    """The gateway as reached from this machine."""
+    """Return the gateway's address, as reached from this machine."""
     bind = settings.values["FLOTILLA_HTTP_HOST"]
     host = "127.0.0.1" if bind == "0.0.0.0" else bind  # noqa: S104 -- compared, not bound
     return f"http://{host}:{settings.port('HTTP')}"
@@ -61,19 +61,39 @@ def logged_in(settings: Settings) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"{gateway_url(settings)}/api/v1", trust_env=False) as client:
         word = settings.admin_password.read_text().strip()
         answer = client.post("/auth/login", json={"username": "admin", "password": word})
+        if answer.status_code == httpx.codes.UNAUTHORIZED and "challenge" in answer.json():
+            answer = _complete(client, answer.json()["challenge"])
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise StackError(
-                f"The password in {settings.admin_password} is not the one of `admin` in this"
-                " database. Write the right one there, or `flotilla user` sets another."
+                f"The password in {settings.admin_password} is not that of the user admin in this"
+                " database. Write the right password into that file."
             )
         client.headers["Authorization"] = f"Bearer {_body(answer)['access_token']}"
         yield client
 
 
-def enrol(settings: Settings, client: httpx.Client) -> tuple[str, bool]:
-    """Add this machine and enrol its agent where that is not done.
+def _complete(client: httpx.Client, challenge: str) -> httpx.Response:
+    """Complete a log-in with a second factor: ask for the code on a terminal."""
+    if not sys.stdin.isatty():
+        raise StackError(
+            "Everything runs, but the agent of this machine was not checked: the user admin has a"
+            " second factor. Run `make up` on a terminal to type the code."
+        )
+    while True:
+        code = input("Code of the second factor of admin: ")
+        answer = client.post("/auth/login/factor", json={"challenge": challenge, "code": code})
+        if answer.status_code == httpx.codes.UNAUTHORIZED and answer.json()["type"].endswith(
+            "/wrong-code"
+        ):
+            print("The code is wrong, or it was used before. Wait for the next code.")
+            continue
+        return answer
 
-    Its id, and whether the agent is somebody else now, or obeys somebody else.
+
+def enrol(settings: Settings, client: httpx.Client) -> tuple[str, bool]:
+    """Add this machine and enrol its agent, unless that is done already.
+
+    Return the server's id, and True if the agent's identity or trusted key has changed.
     """
     vps_id = _known_id(settings, client)
     if vps_id is None:
@@ -81,7 +101,7 @@ def enrol(settings: Settings, client: httpx.Client) -> tuple[str, bool]:
         vps_id, token = str(added["id"]), added["enrolment"]["token"]
         write_private(settings.state / "vps-id", f"{vps_id}\n")
     elif _is_enrolled(settings, vps_id):
-        return vps_id, _trust(settings)
+        return vps_id, _update_trust(settings)
     else:
         token = _body(client.post(f"/vps/{vps_id}/enrolment"))["token"]
     _run_enrolment(settings, token)
@@ -101,7 +121,7 @@ def _known_id(settings: Settings, client: httpx.Client) -> str | None:
 
 
 def _is_enrolled(settings: Settings, vps_id: str) -> bool:
-    """Whether the agent's identity is for this server, at this address, by this authority."""
+    """Return True if the agent's identity has this server, this address and this authority."""
     path = settings.agent / "identity.json"
     if not path.exists():
         return False
@@ -114,35 +134,35 @@ def _is_enrolled(settings: Settings, vps_id: str) -> bool:
     )
 
 
-def _trust(settings: Settings) -> bool:
-    """Have an agent obey the console's key that obeys another, or none; whether it had to be told.
+def _update_trust(settings: Settings) -> bool:
+    """Make the agent trust the console's key; return True if it did not.
 
-    One that obeys the key before is told by the gateway.
+    An agent that trusts the previous key is left alone: the gateway rotates it.
     """
     identity = json.loads((settings.agent / "identity.json").read_text())
-    obeyed = [base64.b64decode(key).hex() for key in identity["command_keys"]]
+    trusted = [base64.b64decode(key).hex() for key in identity["command_keys"]]
     names = ("FLOTILLA_COMMAND_KEY", "FLOTILLA_COMMAND_KEY_PREVIOUS")
     seeds = [settings.values[name] for name in names if settings.values[name]]
-    if obeyed in [[public_key(seed)] for seed in seeds]:
+    if trusted in [[public_key(seed)] for seed in seeds]:
         return False
     _run_agent(settings, "trust", public_key(seeds[0]))
     return True
 
 
 def public_key(seed: str) -> str:
-    """In hexadecimal, of an Ed25519 seed in Base64."""
+    """Return the public key, in hexadecimal, of an Ed25519 seed in Base64."""
     key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(seed))
     return key.public_key().public_bytes_raw().hex()
 
 
 def wait_until_live(settings: Settings, client: httpx.Client, vps_id: str) -> dict[str, Any]:
-    """The server's record once it is online with a sample of these seconds."""
+    """Return the server once it is online with a recent sample."""
 
     def live() -> dict[str, Any] | None:
         vps = _body(client.get(f"/vps/{vps_id}"))
         if vps["status"] != "online" or vps["latest"] is None:
             return None
-        if vps["latest"]["cpu_usage"] is None:  # a rate: it takes two looks
+        if vps["latest"]["cpu_usage"] is None:  # a rate, so two samples have arrived
             return None
         measured = dt.datetime.fromisoformat(vps["latest"]["time"])
         return vps if dt.datetime.now(dt.timezone.utc) - measured < FRESH else None
@@ -150,17 +170,20 @@ def wait_until_live(settings: Settings, client: httpx.Client, vps_id: str) -> di
     return wait_for(
         live,
         seconds=SAMPLE_SECONDS,
-        otherwise=f"No live sample of this machine; see {settings.log}/edge.log too.",
+        otherwise=f"There is no recent sample of this machine. See also {settings.log}/edge.log.",
         log=settings.log / "agent.log",
     )
 
 
 def _run_enrolment(settings: Settings, token: str) -> None:
+    certificate = Path(settings.values["FLOTILLA_CA_CERTIFICATE"])
     _run_agent(
         settings,
-        *("enrol", "--force", "--console", gateway_url(settings)),
-        *("--ca-sha256", fingerprint(Path(settings.values["FLOTILLA_CA_CERTIFICATE"]))),
-        *("--command-key", public_key(settings.values["FLOTILLA_COMMAND_KEY"])),
+        "enrol",
+        "--force",
+        f"--console={gateway_url(settings)}",
+        f"--ca-sha256={fingerprint(certificate)}",
+        f"--command-key={public_key(settings.values['FLOTILLA_COMMAND_KEY'])}",
         token=token,
     )
 
@@ -178,7 +201,7 @@ def _run_agent(settings: Settings, *words: str, token: str = "") -> None:
     )
     if done.returncode != 0:
         raise StackError(
-            f"`flotilla-agent {words[0]}` failed; see {settings.log}/edge.log and gateway.log.\n"
+            f"`flotilla-agent {words[0]}` failed. See {settings.log}/edge.log and gateway.log.\n"
             f"{done.stdout}{done.stderr}".strip()
         )
 

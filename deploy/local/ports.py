@@ -15,7 +15,7 @@ def refuse_busy(settings: Settings) -> None:
     if settings.own_database:
         wanted["PG"] = private
     busy = [
-        f"Port {settings.port(name)} is taken by {_holder(settings.port(name))}."
+        f"Port {settings.port(name)} is used by {_holder(settings.port(name))}."
         f" Stop it, or set FLOTILLA_{name}_PORT."
         for name, host in wanted.items()
         if _is_busy(host, settings.port(name))
@@ -32,7 +32,7 @@ def _is_busy(host: str, port: int) -> bool:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return True
-            raise StackError(f"{host}:{port} cannot be listened on: {error.strerror}") from error
+            raise StackError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
     return False
 
 

@@ -1,4 +1,4 @@
-"""The stack's processes, under a supervisord of their own in the state folder."""
+"""The stack's processes, under their own supervisord in the state folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Program:
     name: str
     command: Sequence[str]
     build: str
-    """What it was made from; a change restarts it."""
+    """Digest of the files that the program is built from. If it changes, the program restarts."""
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str = "TERM"
 
@@ -51,9 +51,9 @@ def running(supervisor: Supervisor) -> bool:
 def configure(
     supervisor: Supervisor, programs: Sequence[Program], environment: Mapping[str, str]
 ) -> None:
-    """Have a supervisord that knows these programs; stops those that changed, starts none.
+    """Configure supervisord with these programs, and start it if necessary.
 
-    They are stopped in the reverse of the order given.
+    Programs that changed are stopped, in reverse order. No program is started.
     """
     supervisor.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     supervisor.log.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,14 +79,14 @@ def configure(
 
 
 def start(supervisor: Supervisor, *names: str) -> None:
-    """Start those that do not run yet, side by side."""
+    """Start the programs that are not running, in parallel."""
     known = states(supervisor)
     idle = [name for name in names if known.get(name) not in {"RUNNING", "STARTING"}]
     with ThreadPoolExecutor(len(names)) as threads:
         answers = threads.map(lambda name: _control(supervisor, "start", name), idle)
     for name, answer in zip(idle, answers, strict=True):
         if answer.returncode != 0:
-            raise StackError(f"{name} does not start. {see(supervisor.log / f'{name}.log')}")
+            raise StackError(f"{name} did not start. {see(supervisor.log / f'{name}.log')}")
 
 
 def stop_program(supervisor: Supervisor, name: str) -> None:
@@ -95,7 +95,7 @@ def stop_program(supervisor: Supervisor, name: str) -> None:
 
 
 def states(supervisor: Supervisor) -> dict[str, str]:
-    """RUNNING, STARTING, BACKOFF, STOPPED … by program."""
+    """Return the state of each program, such as RUNNING, STARTING or BACKOFF."""
     lines = (line.split() for line in _control(supervisor, "status").stdout.splitlines())
     return {words[0]: words[1] for words in lines if len(words) > 1}
 
@@ -105,7 +105,7 @@ def status(supervisor: Supervisor) -> str:
 
 
 def stop(supervisor: Supervisor) -> None:
-    """Stop them all and supervisord itself; returns when it has ended."""
+    """Stop all programs and supervisord itself, and wait until it has ended."""
     try:
         pid = int(supervisor.pid.read_text())
     except FileNotFoundError:
@@ -114,7 +114,7 @@ def stop(supervisor: Supervisor) -> None:
     wait_for(
         lambda: not running(supervisor) and not Path(f"/proc/{pid}/stat").exists(),
         seconds=STOP_SECONDS + 30,
-        otherwise=f"supervisord ({pid}) still runs.",
+        otherwise=f"supervisord (process {pid}) is still running.",
         log=supervisor.log / "supervisord.log",
     )
 
@@ -155,7 +155,7 @@ def _configuration(supervisor: Supervisor, programs: Sequence[Program]) -> str:
         "logfile_backups=1",
         f"childlogdir={supervisor.log}",
         f"directory={supervisor.folder}",
-        # Said, because it warns of a root it was not asked to keep.
+        # Explicit, because supervisord warns when it runs as root without this line.
         f"user={getpass.getuser()}",
         "umask=077",
         "[rpcinterface:supervisor]",
@@ -169,7 +169,7 @@ def _configuration(supervisor: Supervisor, programs: Sequence[Program]) -> str:
 
 
 def _section(supervisor: Supervisor, program: Program, place: int) -> list[str]:
-    # A killed supervisord takes its programs with it: none is left behind to hold a port.
+    # If supervisord is killed, its programs end too, so none is left behind on a port.
     command = ["setpriv", "--pdeathsig", program.stop_signal, "--", *program.command]
     variables = {**program.environment, "FLOTILLA_BUILD": program.build}
     pairs = ",".join(f'{name}="{value}"' for name, value in variables.items())
@@ -181,7 +181,7 @@ def _section(supervisor: Supervisor, program: Program, place: int) -> list[str]:
         "autostart=false",
         "autorestart=true",
         "startsecs=1",
-        "startretries=20",  # the n-th try comes n seconds after the last: three minutes and a half
+        "startretries=20",  # attempt n follows after n seconds: 3.5 minutes in all
         f"stopsignal={program.stop_signal}",
         f"stopwaitsecs={STOP_SECONDS}",
         "killasgroup=true",

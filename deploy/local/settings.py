@@ -1,4 +1,4 @@
-"""The local stack's settings: made once, kept in $FLOTILLA_STATE/flotilla.env."""
+"""The local stack's settings, which are created once and kept in $FLOTILLA_STATE/flotilla.env."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from pathlib import Path
 
 from deploy.local.timescaledb import ROLE
 from deploy.local.waiting import StackError
+from services.kit.bus.subjects import User
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# supervisord's socket lies in the state folder, and a Unix socket's path may have 107 bytes.
+# supervisord's socket is in the state folder, and the path of a Unix socket has at most 107 bytes.
 STATE_PATH_BYTES = 70
 
-NATS_USERS = (
-    *("provision", "edge", "writer", "rollup", "gateway", "shellproxy"),
-    *("operator", "repair"),
-)
-NATS_PASSWORDS = tuple(f"FLOTILLA_NATS_{user.upper()}_PASSWORD" for user in NATS_USERS)
+NATS_PASSWORDS = tuple(f"FLOTILLA_NATS_{user.upper()}_PASSWORD" for user in User)
 SECRETS = (*NATS_PASSWORDS, "FLOTILLA_PG_PASSWORD", "FLOTILLA_TOKEN_SECRET")
+# 32 random bytes each. A rotation keeps the previous one.
+KEYS = ("FLOTILLA_COMMAND_KEY", "FLOTILLA_MASTER_KEY")
 
-# What a person may set in the environment; kept, so that later commands need not repeat it.
+# Settings that a person may choose in the environment. They are kept for later commands.
 CHOICES = {
     "FLOTILLA_BIND": "127.0.0.1",
     "FLOTILLA_PUBLIC_HOST": "127.0.0.1",
@@ -41,7 +40,7 @@ class Settings:
     state: Path
     values: Mapping[str, str]
     own_database: bool
-    """Whether the stack runs TimescaleDB itself, DATABASE_URL being nobody's choice."""
+    """True if the stack runs its own TimescaleDB, because DATABASE_URL is not set."""
 
     def port(self, name: str) -> int:
         return int(self.values[f"FLOTILLA_{name}_PORT"])
@@ -60,7 +59,7 @@ class Settings:
 
     @property
     def policy(self) -> Path:
-        """What the console may do on this machine."""
+        """The file that says what the console may do on this machine."""
         return self.agent / "policy.toml"
 
 
@@ -68,14 +67,14 @@ def state_folder() -> Path:
     state = REPOSITORY / os.environ.get("FLOTILLA_STATE", ".local")
     if len(str(state).encode()) > STATE_PATH_BYTES:
         raise StackError(
-            f"{state} is too long a path for the stack's socket ({STATE_PATH_BYTES} bytes at most);"
-            " set FLOTILLA_STATE to a shorter one."
+            f"The path {state} has more than {STATE_PATH_BYTES} bytes, which is too long for the"
+            " stack's socket. Set FLOTILLA_STATE to a shorter path."
         )
     return state
 
 
 def load(environment: Mapping[str, str]) -> Settings:
-    """The environment's choices, else those made before, else the defaults."""
+    """Return the settings from the environment, else the saved ones, else the defaults."""
     state = state_folder()
     kept = read(state / "flotilla.env")
     values = {
@@ -84,10 +83,11 @@ def load(environment: Mapping[str, str]) -> Settings:
     }
     for name in PORTS:
         if not values[name].isdecimal() or not 0 < int(values[name]) < 65536:
-            raise StackError(f"{name}={values[name]} is not a port.")
+            raise StackError(f"{name} is {values[name]}; it must be a port from 1 to 65535.")
     values.update({name: kept.get(name) or password() for name in SECRETS})
-    values["FLOTILLA_COMMAND_KEY"] = kept.get("FLOTILLA_COMMAND_KEY") or seed()
-    values["FLOTILLA_COMMAND_KEY_PREVIOUS"] = kept.get("FLOTILLA_COMMAND_KEY_PREVIOUS", "")
+    for name in KEYS:
+        values[name] = kept.get(name) or seed()
+        values[f"{name}_PREVIOUS"] = kept.get(f"{name}_PREVIOUS", "")
     host = values["FLOTILLA_PUBLIC_HOST"]
     values.update(
         {
@@ -126,17 +126,17 @@ def read(path: Path) -> dict[str, str]:
 
 
 def password() -> str:
-    """Hard to guess, in letters alone: nats-server reads a value in its environment as configuration."""
+    """Return a random password of letters: nats-server parses its environment as configuration."""
     return "".join(secrets.choice(string.ascii_letters) for _ in range(64))
 
 
 def seed() -> str:
-    """An Ed25519 key as services take it."""
+    """Return a new key of 32 random bytes in Base64, as the services read it."""
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file at once, readable by its owner only from the first byte."""
+    """Replace a file atomically; only its owner can ever read it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

@@ -1,7 +1,7 @@
 """Flotilla on one machine: `stack.py up`, `down`, `status`, `logs`, `psql`, `prepare`.
 
-Everything it makes is in $FLOTILLA_STATE (default .local), but for TimescaleDB's programs,
-which checkouts share in $FLOTILLA_CACHE (default /var/cache/flotilla).
+All its files are in $FLOTILLA_STATE (default .local), except TimescaleDB's programs, which several
+checkouts share in $FLOTILLA_CACHE (default /var/cache/flotilla).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import psycopg.conninfo
 
-from deploy.local import certificates, machine, ports, powers, processes, timescaledb
+from deploy.local import certificates, machine, policy, ports, processes, timescaledb
 from deploy.local.processes import Program, Supervisor
 from deploy.local.settings import (
     NATS_PASSWORDS,
@@ -33,10 +33,10 @@ from deploy.local.settings import (
     write_private,
 )
 from deploy.local.waiting import StackError, alone
+from services.kit.services import SERVICES
 
 BINARIES = Path(sys.executable).parent
 NATS_CONFIGURATION = REPOSITORY / "deploy/nats.conf"
-SERVICES = ("edge", "writer", "rollup", "gateway", "shellproxy")
 OTHER_RUN_SECONDS = 300
 STARTED = time.monotonic()
 
@@ -44,22 +44,26 @@ STARTED = time.monotonic()
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     commands = parser.add_subparsers(dest="command", required=True)
-    starting = commands.add_parser("up", help="start everything; returns when this machine is live")
+    starting = commands.add_parser(
+        "up", help="start everything, and wait for the first sample of this machine"
+    )
     starting.add_argument(
         "--powers",
         metavar="WORDS",
-        help=f"what the console may do on this machine, of {', '.join(powers.LINES)}; or none."
-        " Without it what was said before stays, which is none at first",
+        help=f"what the console may do on this machine: {', '.join(policy.LINES)}, or none;"
+        " without this option, the policy stays as it is (at first none)",
     )
     commands.add_parser("down", help="stop everything, keep the data")
-    commands.add_parser("status", help="what runs")
-    logs = commands.add_parser("logs", help="the last lines of the logs; follows on a terminal")
+    commands.add_parser("status", help="show what is running")
+    logs = commands.add_parser(
+        "logs", help="print the last lines of the logs, and follow them on a terminal"
+    )
     logs.add_argument("names", nargs="*")
-    commands.add_parser("psql", help="a database prompt; takes psql's options")
-    commands.add_parser("prepare", help="have TimescaleDB's programs, and nothing else")
+    commands.add_parser("psql", help="open a database prompt; takes the options of psql")
+    commands.add_parser("prepare", help="only install TimescaleDB's programs")
     given, options = parser.parse_known_args()
     if options and given.command != "psql":
-        parser.error(f"unknown: {' '.join(options)}")
+        parser.error(f"unknown arguments: {' '.join(options)}")
     try:
         if given.command == "up":
             with alone(state_folder() / "lock", seconds=OTHER_RUN_SECONDS):
@@ -84,19 +88,17 @@ def main() -> int:
 
 
 def up(words: str | None) -> None:
-    allowed = None if words is None else powers.chosen(words)
+    allowed = None if words is None else policy.parse(words)
     settings = load(os.environ)
     supervisor = _supervisor(settings.state)
     if not processes.running(supervisor):
         ports.refuse_busy(settings)
     save(settings)
-    if not settings.admin_password.exists():
-        write_private(settings.admin_password, f"{password()[:24]}\n")
     certificates.issue(settings.state / "tls", _names(settings))
     if allowed is not None:
-        powers.write(settings, allowed)
+        policy.write(settings, allowed)
         say(f"the console may use on this machine: {', '.join(allowed) or 'nothing'}")
-    say("settings, secrets and certificates are there")
+    say("settings, secrets and certificates are ready")
 
     programs = [_nats(settings), *_services(settings), _agent(settings)]
     if settings.own_database:
@@ -106,25 +108,21 @@ def up(words: str | None) -> None:
         processes.start(supervisor, "postgres")
     processes.start(supervisor, "nats")
     timescaledb.wait_until_ready(settings.values["DATABASE_URL"], settings.log / "postgres.log")
-    say("database and NATS run")
+    say("database and NATS are running")
 
     _flotilla(settings, "migrate")
     _flotilla(settings, "provision")
-    _flotilla(
-        settings,
-        *("user", "add", "admin", "--role", "admin"),
-        *("--password-file", str(settings.admin_password), "--if-missing"),
-    )
-    say("schema, streams and the first user are there")
+    add_first_user(settings)
+    say("schema, streams and the first user are ready")
 
     processes.start(supervisor, *SERVICES)
     machine.wait_until_gateway_ready(settings)
     machine.wait_until_edge_listens(settings)
-    say("services run")
+    say("services are running")
 
     with machine.logged_in(settings) as client:
-        vps_id, anew = machine.enrol(settings, client)
-        if anew:
+        vps_id, changed = machine.enrol(settings, client)
+        if changed:
             processes.stop_program(supervisor, "agent")
         processes.start(supervisor, "agent")
         vps = machine.wait_until_live(settings, client, vps_id)
@@ -136,25 +134,40 @@ def up(words: str | None) -> None:
     )
 
 
+def add_first_user(settings: Settings) -> None:
+    """Add the administrator `admin`, unless it exists; its password is in the stack's folder."""
+    if not settings.admin_password.exists():
+        write_private(settings.admin_password, f"{password()[:24]}\n")
+    _flotilla(
+        settings,
+        "user",
+        "add",
+        "admin",
+        "--role=admin",
+        f"--password-file={settings.admin_password}",
+        "--if-missing",
+    )
+
+
 def down() -> None:
     supervisor = _supervisor(state_folder())
     if processes.running(supervisor):
         processes.stop(supervisor)
-        say("stopped; the data stays")
+        say("stopped; the data is kept")
     else:
-        print("Nothing runs.")
+        print("Nothing is running.")
 
 
 def status() -> int:
     supervisor = _supervisor(state_folder())
     if not processes.running(supervisor):
-        print("Nothing runs; `make up` starts it.")
+        print("Nothing is running. Start it with `make up`.")
         return 0
     settings = load(os.environ)
     print(processes.status(supervisor))
     print(f"address {settings.values['FLOTILLA_PUBLIC_URL']}, data in {settings.state}")
-    all_run = set(processes.states(supervisor).values()) == {"RUNNING"}
-    return 0 if all_run else 1
+    all_running = set(processes.states(supervisor).values()) == {"RUNNING"}
+    return 0 if all_running else 1
 
 
 def logs_of(names: list[str]) -> None:
@@ -199,15 +212,17 @@ def _postgres(settings: Settings) -> Program:
     timescaledb.configure(cluster)
     build = _digest([cluster.folder / "postgresql.conf", cluster.folder / "pg_hba.conf"])
     command = timescaledb.server_command(cluster)
-    # INT is PostgreSQL's fast shutdown; TERM would wait for every client to go away.
+    # INT is PostgreSQL's fast shutdown. TERM would wait until every client has disconnected.
     return Program("postgres", command, build, stop_signal="INT")
 
 
 def _nats(settings: Settings) -> Program:
     command = [
-        *(str(BINARIES / "nats-server"), "--config", str(NATS_CONFIGURATION)),
-        *("--addr", "127.0.0.1", "--port", str(settings.port("NATS"))),
-        *("--store_dir", str(settings.state / "nats")),
+        str(BINARIES / "nats-server"),
+        f"--config={NATS_CONFIGURATION}",
+        "--addr=127.0.0.1",
+        f"--port={settings.port('NATS')}",
+        f"--store_dir={settings.state / 'nats'}",
     ]
     passwords = {name: settings.values[name] for name in NATS_PASSWORDS}
     return Program("nats", command, _digest([NATS_CONFIGURATION]), passwords)
@@ -230,18 +245,20 @@ def _services(settings: Settings) -> list[Program]:
 
 
 def _agent(settings: Settings) -> Program:
-    configuration = settings.state / "agent.toml"  # not the one of an agent installed for real
+    configuration = settings.state / "agent.toml"  # an installed agent has its own
     if not configuration.exists():
         configuration.write_text(
-            "# Settings of this machine's agent, as an installed one reads from its config.toml.\n"
+            "# Settings of this machine's agent, with the format of an installed agent's config.toml.\n"
         )
     command = [
-        *(str(BINARIES / "flotilla-agent"), "--state", str(settings.agent)),
-        *("--config", str(configuration), "--policy", str(settings.policy)),
+        str(BINARIES / "flotilla-agent"),
+        f"--state={settings.agent}",
+        f"--config={configuration}",
+        f"--policy={settings.policy}",
     ]
-    policy = [settings.policy] if settings.policy.exists() else []
+    policies = [settings.policy] if settings.policy.exists() else []
     build = _digest(
-        [*_sources("agent", "proto"), REPOSITORY / "requirements/dev.txt", configuration, *policy]
+        [*_sources("agent", "proto"), REPOSITORY / "requirements/dev.txt", configuration, *policies]
     )
     return Program("agent", command, build)
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster with TimescaleDB, as one foreground process and one folder."""
+"""A PostgreSQL cluster with TimescaleDB: one foreground process and one folder."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ BASE_SETTINGS = {
     "wal_compression": "on",
     "max_wal_size": "'2GB'",
     "checkpoint_timeout": "'15min'",
-    "jit": "off",  # queries here are short; compiling them costs more than it saves
+    "jit": "off",  # queries are short, so compiling them costs more than it saves
     "log_checkpoints": "off",
     "log_line_prefix": "'%m [%p] %q%u@%d '",
 }
-# A cluster that is thrown away after the tests.
+# Settings for a cluster that is deleted after the tests.
 EPHEMERAL_SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -50,14 +50,14 @@ EPHEMERAL_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """PostgreSQL's programs, under a root directory of their own or the machine's."""
+    """PostgreSQL's programs, in a private root directory or in that of the machine."""
 
     root: Path
     programs: str
     uid: int
     gid: int
     community: bool
-    """Whether TimescaleDB's Community modules are there; Debian builds the Apache edition."""
+    """True if TimescaleDB's Community modules are installed; Debian has the Apache edition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Cluster:
 
 
 def find_installation() -> Installation:
-    """The machine's own PostgreSQL if it has TimescaleDB, else a private one, made if need be."""
+    """Return the machine's PostgreSQL if it has TimescaleDB, else a private one."""
     return _installation(Path("/")) or private_installation()
 
 
@@ -81,7 +81,9 @@ def private_installation() -> Installation:
     root = debian.private_root()
     installation = _installation(root)
     if installation is None:
-        raise StackError(f"{root} holds no PostgreSQL with TimescaleDB; remove it and try again.")
+        raise StackError(
+            f"{root} contains no PostgreSQL with TimescaleDB. Delete it and try again."
+        )
     return installation
 
 
@@ -108,10 +110,10 @@ def _user(root: Path, name: str) -> tuple[int, int] | None:
 
 
 def create(cluster: Cluster) -> None:
-    """Make the cluster with its role and database; nothing happens if the folder is there."""
+    """Create the cluster with its role and database, unless its folder exists."""
     if cluster.folder.exists():
         return
-    _may_enter()
+    _require_root()
     building = cluster.folder.with_name(f"{cluster.folder.name}.new")
     if building.exists():
         shutil.rmtree(building)
@@ -137,8 +139,8 @@ def create(cluster: Cluster) -> None:
 
 
 def configure(cluster: Cluster) -> None:
-    """Write the server's configuration, which is wholly ours; it is read when it starts."""
-    # The Apache edition has no policy for its workers to run, only ones that fail and retry.
+    """Write the complete configuration that the server reads at its start."""
+    # In the Apache edition, background workers only run policies that always fail.
     workers = "16" if cluster.installation.community else "0"
     settings = {
         **BASE_SETTINGS,
@@ -156,23 +158,28 @@ def configure(cluster: Cluster) -> None:
 
 
 def administer(cluster: Cluster, *statements: str, database: str = "postgres") -> None:
-    """Run statements as superuser while the server is stopped: nobody can log in as one."""
+    """Run statements as superuser while the server is stopped; superusers cannot log in."""
     _run(
         [
             *_entered(cluster.installation, cluster.folder, "postgres"),
-            *("--single", "-D", "/mnt", "-c", "exit_on_error=on", database),
+            "--single",
+            "-D",
+            "/mnt",
+            "-c",
+            "exit_on_error=on",
+            database,
         ],
         words="".join(f"{statement};\n" for statement in statements),
     )
 
 
 def server_command(cluster: Cluster) -> list[str]:
-    """Become the server: the process started with this is PostgreSQL's postmaster itself."""
+    """Return the command that becomes PostgreSQL's postmaster."""
     return [*_entered(cluster.installation, cluster.folder, "postgres"), "-D", "/mnt"]
 
 
 def client_command(folder: Path, program: str) -> list[str]:
-    """A client program that came with the server, for a machine that has none."""
+    """Return the command of a client program that is installed with the server."""
     return _entered(find_installation(), folder, program)
 
 
@@ -182,25 +189,30 @@ def wait_until_ready(url: str, log: Path) -> None:
             psycopg.connect(url, connect_timeout=5).close()
         except psycopg.OperationalError as error:
             if "authentication failed" in str(error):
-                raise StackError(f"The database refuses this stack: {error}") from error
+                raise StackError(f"The database refuses the stack's password: {error}") from error
             return False
         return True
 
     wait_for(ready, seconds=READY_SECONDS, otherwise="The database does not answer.", log=log)
 
 
-def _may_enter() -> None:
+def _require_root() -> None:
     if os.geteuid() != 0:
         raise StackError(
-            "A private TimescaleDB is entered as root; run as root or set DATABASE_URL."
+            "Only root can enter a private TimescaleDB. Run this as root, or set DATABASE_URL."
         )
 
 
 def _entered(installation: Installation, folder: Path, program: str) -> list[str]:
-    identity = [str(installation.uid), str(installation.gid)]
     return [
-        *("unshare", "--mount", "--propagation", "private", str(ENTER_ROOT)),
-        *(str(installation.root), str(folder.resolve()), *identity),
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        str(ENTER_ROOT),
+        str(installation.root),
+        str(folder.resolve()),
+        str(installation.uid),
+        str(installation.gid),
         f"{installation.programs}/{program}",
     ]
 

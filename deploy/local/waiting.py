@@ -9,11 +9,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LOG_LINES = 12  # of a log, shown with what went wrong
+LOG_LINES = 12  # last lines of a log that an error shows
 
 
 class StackError(Exception):
-    """What a person has to do something about; shown without a traceback."""
+    """An error that the user has to fix; it is shown without a traceback."""
 
 
 def wait_for(
@@ -22,7 +22,7 @@ def wait_for(
     """Return the first answer of `check` that is not None or False.
 
     Raises:
-        StackError: none came in time; with `otherwise` and what the log says last.
+        StackError: there was none in time. It shows `otherwise` and the end of the log.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -42,7 +42,7 @@ def see(log: Path) -> str:
 
 @contextmanager
 def alone(lock: Path, *, seconds: float) -> Iterator[None]:
-    """Hold the lock file against other processes; the kernel lets go of it whatever happens."""
+    """Hold a lock file exclusively; the kernel releases it even if the process is killed."""
 
     def taken() -> bool:
         try:

@@ -1,85 +1,69 @@
-"""What consumers set aside, and what was delivered too often: look, send again, or drop."""
+"""`flotilla dlq`: lists, shows, replays and drops messages that consumers could not process."""
 
 import argparse
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
+from services.cli.connection import connect
 from services.cli.settings import RepairSettings
 from services.cli.tail import decode_payload
-from services.kit import bus, subjects
-from services.kit.bus import MSG_ID_HEADER, TYPE_HEADER
-from services.kit.consumer import ORIGIN_HEADER, REASON_HEADER
+from services.kit.bus import subjects
+from services.kit.bus.connection import MSG_ID_HEADER, TYPE_HEADER
+from services.kit.bus.consumer import ORIGIN_HEADER, REASON_HEADER
+from services.kit.bus.subjects import Stream
 from services.kit.errors import FlotillaError
 from services.kit.settings import load
-from services.kit.subjects import Stream
 
 Action = Callable[[JetStreamContext, argparse.Namespace], Awaitable[int]]
-Command = Callable[[argparse.Namespace], int]
-
-LIST_LIMIT = 50  # entries of one listing, unless asked otherwise
 
 
 class NoSuchEntryError(FlotillaError):
     def __init__(self, sequence: int) -> None:
-        super().__init__(f"there is no dead letter {sequence}; see `flotilla dlq list`")
+        super().__init__(f"There is no dead letter {sequence}. See `flotilla dlq list`.")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A dead letter, or the notice that a message was delivered too often."""
+    """A dead letter, or NATS' notice that a message reached the delivery limit."""
 
     sequence: int
     origin: str  # subject
     kind: str  # message type
     reason: str
-    source: tuple[str, int] | None  # stream and sequence, where the message itself still is
+    source: (
+        tuple[str, int] | None
+    )  # stream and sequence of the message, if it is still in its stream
     data: bytes
     headers: dict[str, str]
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    listing = commands.add_parser("list", help="oldest first")
-    listing.add_argument("--after", type=int, default=0, metavar="NUMBER", help="start behind it")
-    listing.add_argument("--limit", type=int, default=LIST_LIMIT)
-    listing.set_defaults(command=_run(_list))
-    for name, action, text in (
-        ("show", _show, "print one, decoded"),
-        ("replay", _replay, "send to where it came from, then remove"),
-        ("drop", _drop, "remove for good"),
-    ):
-        command = commands.add_parser(name, help=text)
-        if name == "show":
-            command.add_argument("number", type=int)
-        else:
-            which = command.add_mutually_exclusive_group(required=True)
-            which.add_argument("number", type=int, nargs="?")
-            which.add_argument("--all", action="store_true")
-        command.set_defaults(command=_run(action))
+def run_list(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_connected(_list, arguments))
 
 
-def _run(action: Action) -> Command:
-    def command(arguments: argparse.Namespace) -> int:
-        async def connected() -> int:
-            async with _connect() as connection:
-                return await action(connection.jetstream, arguments)
-
-        return asyncio.run(connected())
-
-    return command
+def run_show(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_connected(_show, arguments))
 
 
-def _connect() -> AbstractAsyncContextManager[bus.Bus]:
+def run_replay(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_connected(_replay, arguments))
+
+
+def run_drop(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_connected(_drop, arguments))
+
+
+async def _connected(action: Action, arguments: argparse.Namespace) -> int:
     settings = load(RepairSettings)
     user, password = subjects.User.REPAIR, settings.nats_repair_password
-    return bus.connect(settings, user, password, name="dlq")
+    async with connect(settings, user, password, name="dlq") as connection:
+        return await action(connection.jetstream, arguments)
 
 
 async def _list(jetstream: JetStreamContext, arguments: argparse.Namespace) -> int:
@@ -91,7 +75,7 @@ async def _list(jetstream: JetStreamContext, arguments: argparse.Namespace) -> i
         print(f"{entry.sequence:>6}  {entry.origin}  {entry.kind}  {entry.reason}")
         shown += 1
     if not shown:
-        print("nothing was set aside")
+        print("there are no dead letters")
     return 0
 
 
@@ -111,29 +95,29 @@ async def _show(jetstream: JetStreamContext, arguments: argparse.Namespace) -> i
 
 async def _replay(jetstream: JetStreamContext, arguments: argparse.Namespace) -> int:
     count = 0
-    async for entry in _chosen(jetstream, arguments):
+    async for entry in _selected(jetstream, arguments):
         await replay(jetstream, entry)
         count += 1
-    print(f"{count} sent again")
+    print(f"{count} replayed")
     return 0
 
 
 async def _drop(jetstream: JetStreamContext, arguments: argparse.Namespace) -> int:
     count = 0
-    async for entry in _chosen(jetstream, arguments):
+    async for entry in _selected(jetstream, arguments):
         await jetstream.delete_msg(Stream.DEADLETTERS, entry.sequence)
         count += 1
     print(f"{count} dropped")
     return 0
 
 
-async def _chosen(
+async def _selected(
     jetstream: JetStreamContext, arguments: argparse.Namespace
 ) -> AsyncIterator[Entry]:
     if not arguments.all:
         yield await one(jetstream, arguments.number)
         return
-    # Only those there now: what fails again comes back at the end.
+    # Replay only the entries that exist now, because messages that fail again are appended.
     info = await jetstream.stream_info(Stream.DEADLETTERS)
     async for entry in entries(jetstream, after=0):
         if entry.sequence > info.state.last_seq:
@@ -142,7 +126,7 @@ async def _chosen(
 
 
 async def entries(jetstream: JetStreamContext, *, after: int) -> AsyncIterator[Entry]:
-    """Entries behind sequence `after`, oldest first."""
+    """Yield the entries after sequence `after`, oldest first."""
     sequence = after
     while True:
         try:
@@ -156,7 +140,10 @@ async def entries(jetstream: JetStreamContext, *, after: int) -> AsyncIterator[E
 
 
 async def one(jetstream: JetStreamContext, sequence: int) -> Entry:
-    """Raises: NoSuchEntryError."""
+    """Return the entry with this sequence.
+
+    Raises: NoSuchEntryError.
+    """
     try:
         raw = await jetstream.get_msg(Stream.DEADLETTERS, seq=sequence)
     except NotFoundError:
@@ -165,7 +152,7 @@ async def one(jetstream: JetStreamContext, sequence: int) -> Entry:
 
 
 async def replay(jetstream: JetStreamContext, entry: Entry) -> None:
-    """Publish an entry where it came from, under a new name, and remove it here."""
+    """Publish an entry on its original subject, with a new message id, and delete it here."""
     headers = {
         name: value
         for name, value in entry.headers.items()
@@ -185,7 +172,7 @@ async def _entry(jetstream: JetStreamContext, raw: RawStreamMsg) -> Entry:
     reason = headers.get(REASON_HEADER, "")
     origin = headers.get(ORIGIN_HEADER, raw.subject or "")
     if not (raw.subject or "").startswith(subjects.PREFIX):
-        # The server's own notice names the message, which is still in its stream.
+        # A notice of NATS names the message, which is usually still in its stream.
         notice = json.loads(data)
         source = (notice["stream"], int(notice["stream_seq"]))
         reason = f"delivered {notice['deliveries']} times to {notice['consumer']}"

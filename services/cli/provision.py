@@ -1,20 +1,24 @@
-"""Streams, durables and buckets: made here, once, by the only user who may."""
+"""`flotilla provision`: creates the streams, durables and buckets; no other NATS user may."""
 
-import structlog
+import argparse
+import asyncio
+
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
-from services.kit import subjects
-from services.kit.subjects import Bucket, Durable, Stream
-
-log = structlog.get_logger(__name__)
+from services.cli.connection import connect
+from services.cli.settings import ProvisionSettings
+from services.kit.bus import subjects
+from services.kit.bus.subjects import Bucket, Stream
+from services.kit.services import DURABLES
+from services.kit.settings import load
 
 DAY = 86_400.0  # seconds
 GIB = 1024**3
 DEDUPLICATION = 120.0  # seconds
-ACK_WAIT = 30.0  # seconds, over the consumer's own time-out
-# Some three days of a database that is away; then an advisory tells, and `flotilla dlq`
-# sends the message again.
+ACK_WAIT = 30.0  # seconds, more than the consumer's own timeout
+# Enough for about three days without the database. After that, NATS publishes a notice, and
+# `flotilla dlq` can replay the message.
 MAX_DELIVER = 10_000
 REPLICAS = 1
 
@@ -22,9 +26,9 @@ STREAMS = (
     api.StreamConfig(
         name=Stream.TELEMETRY,
         subjects=[subjects.TELEMETRY_ALL],
-        description="What agents measured, until every durable has it",
-        # A message goes when all durables have acknowledged it. Kept by age alone, a fleet of
-        # ten thousand fills the stream in two hours and is then refused.
+        description="Batches of agents, until every durable has acknowledged them",
+        # A message is deleted when all durables have acknowledged it. With a limit by age alone,
+        # ten thousand servers would fill the stream in two hours.
         retention=api.RetentionPolicy.INTEREST,
         max_age=7 * DAY,
         max_bytes=8 * GIB,
@@ -33,14 +37,14 @@ STREAMS = (
     api.StreamConfig(
         name=Stream.EVENTS,
         subjects=[subjects.EVENTS_ALL],
-        description="What happened",
+        description="Events of servers, and audit entries",
         max_age=14 * DAY,
         max_bytes=4 * GIB,
     ),
     api.StreamConfig(
         name=Stream.JOBS,
         subjects=[subjects.JOBS_ALL],
-        description="What is to be done, once",
+        description="Jobs, each processed once",
         retention=api.RetentionPolicy.WORK_QUEUE,
         max_age=7 * DAY,
         max_bytes=GIB,
@@ -48,44 +52,9 @@ STREAMS = (
     api.StreamConfig(
         name=Stream.DEADLETTERS,
         subjects=[subjects.DEADLETTERS_ALL, subjects.MAX_DELIVERIES_ALL],
-        description="What could not be handled",
+        description="Messages that could not be processed",
         max_age=30 * DAY,
         max_bytes=GIB,
-    ),
-)
-
-DURABLES = (
-    (
-        Stream.TELEMETRY,
-        api.ConsumerConfig(
-            durable_name=Durable.INGEST_WRITE_TELEMETRY,
-            ack_policy=api.AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT,
-            max_deliver=MAX_DELIVER,
-            max_ack_pending=5_000,
-        ),
-    ),
-    (
-        Stream.EVENTS,
-        api.ConsumerConfig(
-            durable_name=Durable.GATEWAY_RECORD_EVENTS,
-            filter_subject=subjects.VPS_EVENTS_ALL,
-            ack_policy=api.AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT,
-            max_deliver=MAX_DELIVER,
-            max_ack_pending=1_000,
-        ),
-    ),
-    (
-        Stream.EVENTS,
-        api.ConsumerConfig(
-            durable_name=Durable.GATEWAY_RECORD_AUDIT,
-            filter_subject=subjects.AUDIT_ALL,
-            ack_policy=api.AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT,
-            max_deliver=MAX_DELIVER,
-            max_ack_pending=1_000,
-        ),
     ),
 )
 
@@ -96,8 +65,20 @@ BUCKETS = (
 )
 
 
+def run(_arguments: argparse.Namespace) -> int:
+    print("\n".join(asyncio.run(_provision())))
+    return 0
+
+
+async def _provision() -> list[str]:
+    settings = load(ProvisionSettings)
+    user, password = subjects.User.PROVISION, settings.nats_provision_password
+    async with connect(settings, user, password, name="provision") as connection:
+        return await provision(connection.jetstream)
+
+
 async def provision(jetstream: JetStreamContext) -> list[str]:
-    """Make what is missing and bring the rest up to date; a line for each."""
+    """Create what is missing and update the rest; return one line for each."""
     lines = []
     for stream in STREAMS:
         config = stream.evolve(
@@ -110,19 +91,27 @@ async def provision(jetstream: JetStreamContext) -> list[str]:
             await jetstream.stream_info(str(config.name))
         except NotFoundError:
             await jetstream.add_stream(config)
-            lines.append(f"stream {config.name} made")
+            lines.append(f"stream {config.name} created")
         else:
             await jetstream.update_stream(config)
             lines.append(f"stream {config.name} up to date")
-    for stream_name, durable in DURABLES:
-        # Creating one that exists with the same settings changes nothing.
-        await jetstream.add_consumer(stream_name, durable)
-        lines.append(f"durable {durable.durable_name} up to date")
+    for durable in DURABLES:
+        consumer = api.ConsumerConfig(
+            durable_name=durable.name,
+            filter_subject=durable.filter_subject,
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT,
+            max_deliver=MAX_DELIVER,
+            max_ack_pending=durable.max_ack_pending,
+        )
+        # Creating a durable that exists with the same settings changes nothing.
+        await jetstream.add_consumer(durable.stream, consumer)
+        lines.append(f"durable {durable.name} up to date")
     for bucket in BUCKETS:
         try:
             await jetstream.key_value(bucket.bucket)
             lines.append(f"bucket {bucket.bucket} up to date")
         except NotFoundError:
             await jetstream.create_key_value(bucket)
-            lines.append(f"bucket {bucket.bucket} made")
+            lines.append(f"bucket {bucket.bucket} created")
     return lines

@@ -1,5 +1,6 @@
-"""Services, streams and what waits in them, as seen on the bus."""
+"""`flotilla status`: the services, the streams and their waiting messages, as seen on the bus."""
 
+import argparse
 import asyncio
 import json
 import time
@@ -11,26 +12,30 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from flotilla.v1.bus_pb2 import ServiceStatus
+from services.cli.connection import connect, explain
 from services.cli.settings import OperatorSettings
-from services.kit import bus, subjects
-from services.kit.subjects import Durable, Stream
+from services.kit.bus import connection as bus
+from services.kit.bus import subjects
+from services.kit.bus.subjects import Stream
+from services.kit.health import is_ready
+from services.kit.services import DURABLES, SERVICES
+from services.kit.settings import load
 
-ANSWER_TIME = 0.7  # seconds services have to answer
-SERVICES = ("edge", "writer", "rollup", "gateway", "shellproxy")
-DURABLES = {
-    Stream.TELEMETRY: (Durable.INGEST_WRITE_TELEMETRY,),
-    Stream.EVENTS: (Durable.GATEWAY_RECORD_EVENTS, Durable.GATEWAY_RECORD_AUDIT),
-}
+ANSWER_TIMEOUT = 0.7  # seconds for the services to answer
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return asyncio.run(print_status(load(OperatorSettings), as_json=arguments.json))
 
 
 async def print_status(settings: OperatorSettings, *, as_json: bool) -> int:
-    """0 when every service answers and is ready."""
+    """Print the status; return 0 if every service answers and is ready, else 1."""
     user, password = subjects.User.OPERATOR, settings.nats_operator_password
     async with asyncio.timeout(15):
-        async with bus.connect(settings, user, password, name="status") as connection:
+        async with connect(settings, user, password, name="status") as connection:
             services = await _services(connection)
             streams = [await _stream(connection, stream) for stream in Stream]
-    ready = {s.service for s in services if all(check.ready for check in s.checks)}
+    ready = {s.service for s in services if is_ready(s)}
     if as_json:
         found = [
             json_format.MessageToDict(
@@ -56,22 +61,25 @@ async def _services(connection: bus.Bus) -> list[ServiceStatus]:
         for service in SERVICES:
             await connection.client.publish(subjects.service_status(service), reply=inbox)
         await connection.client.flush()
-        await asyncio.sleep(ANSWER_TIME)
-    return sorted(answers, key=lambda status: (SERVICES.index(status.service), status.instance))
+        await asyncio.sleep(ANSWER_TIMEOUT)
+    places = {name: place for place, name in enumerate(SERVICES)}
+    return sorted(answers, key=lambda status: (places[status.service], status.instance))
 
 
 async def _stream(connection: bus.Bus, stream: Stream) -> dict[str, Any]:
     try:
         info = await connection.jetstream.stream_info(stream)
         durables = {}
-        for durable in DURABLES.get(stream, ()):
-            consumer = await connection.jetstream.consumer_info(stream, durable)
-            durables[durable.value] = {
+        for durable in DURABLES:
+            if durable.stream != stream:
+                continue
+            consumer = await connection.jetstream.consumer_info(stream, durable.name)
+            durables[durable.name.value] = {
                 "waiting": consumer.num_pending,
                 "in_hand": consumer.num_ack_pending,
             }
     except (NatsError, APIError, TimeoutError) as error:
-        return {"stream": stream.value, "problem": str(error)}
+        return {"stream": stream.value, "problem": explain(error)}
     return {
         "stream": stream.value,
         "messages": info.state.messages,
@@ -86,7 +94,7 @@ def _print(services: list[ServiceStatus], streams: list[dict[str, Any]]) -> None
         if not instances:
             print(f"✗ {name:<10} no answer")
         for status in instances:
-            mark = "✓" if all(check.ready for check in status.checks) else "✗"
+            mark = "✓" if is_ready(status) else "✗"
             hours = (time.time() - status.started_at_unix_ms / 1000) / 3600
             checks = "; ".join(f"{check.name}: {check.detail}" for check in status.checks)
             print(f"{mark} {name:<10} {status.instance}  up {hours:.1f} h  {checks}")
@@ -95,7 +103,7 @@ def _print(services: list[ServiceStatus], streams: list[dict[str, Any]]) -> None
             print(f"✗ {stream['stream']:<12} {stream['problem']}")
             continue
         waits = "; ".join(
-            f"{name}: {d['waiting']} waiting, {d['in_hand']} in hand"
+            f"{name}: {d['waiting']} waiting, {d['in_hand']} being processed"
             for name, d in stream["durables"].items()
         )
         size = stream["bytes"] / 1e6

@@ -1,46 +1,117 @@
+"""`flotilla user`: adds users, and turns their second factors off."""
+
 import argparse
 import asyncio
 import getpass
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 
-from services.gateway.credentials import PASSWORD_MIN_LENGTH, hash_password
-from services.gateway.store import accounts
+from services.cli.database import explained
+from services.gateway.accounts import challenge_store, session_store
+from services.gateway.accounts import store as account_store
+from services.gateway.accounts.factors import store as factor_store
+from services.gateway.accounts.passwords import PASSWORD_MIN_LENGTH, hash_password
+from services.gateway.audit import store as audit_store
 from services.kit.access import Role
 from services.kit.errors import SettingsError
 from services.kit.settings import DatabaseSettings, load
 
+CONNECT_TIMEOUT = 5  # seconds
+
 
 def add(arguments: argparse.Namespace) -> int:
-    settings = load(DatabaseSettings)
+    url = load(DatabaseSettings).database_url.get_secret_value()
+    with explained(url):
+        asyncio.run(_check_database(url))
     password = _password(arguments.password_file)
     if len(password) < PASSWORD_MIN_LENGTH:
-        raise SettingsError(f"a password has at least {PASSWORD_MIN_LENGTH} characters")
+        count = "1 character" if len(password) == 1 else f"{len(password)} characters"
+        raise SettingsError(f"The password has {count}; it needs {PASSWORD_MIN_LENGTH} or more.")
 
     async def insert() -> bool:
-        url = settings.database_url.get_secret_value()
         async with await psycopg.AsyncConnection.connect(url) as connection:
-            user_id = await accounts.insert_user(
+            user_id = await account_store.insert_user(
                 connection,
                 username=arguments.username,
                 password_hash=hash_password(password),
                 role=Role(arguments.role),
             )
+            if user_id is not None:
+                await account_store.insert_organisation(
+                    connection, name=arguments.username, owner_id=user_id
+                )
         return user_id is not None
 
     try:
-        made = asyncio.run(insert())
+        with explained(url):
+            is_new = asyncio.run(insert())
     except psycopg.errors.CheckViolation:
         raise SettingsError(
-            "a user name has 1 to 63 of a-z, 0-9, '.', '_', '-' and starts with a letter or digit"
+            "The user name must have 1 to 63 characters of a-z, 0-9, '.', '_' and '-', and start"
+            " with a letter or digit."
         ) from None
-    if made:
+    if is_new:
         print(f"user {arguments.username} added as {arguments.role}")
         return 0
     print(f"user {arguments.username} exists already")
     return 0 if arguments.if_missing else 1
+
+
+def reset_factors(arguments: argparse.Namespace) -> int:
+    """Turn the second factor of a user off, and end the login sessions."""
+    url = load(DatabaseSettings).database_url.get_secret_value()
+    with explained(url):
+        was_on = asyncio.run(_reset_factors(url, arguments.username.strip().lower()))
+    if was_on is None:
+        print(f"There is no user {arguments.username}.")
+        return 1
+    print(
+        f"The second factor of {arguments.username} is off, and all its sessions have ended."
+        if was_on
+        else f"The second factor of {arguments.username} was off already."
+    )
+    return 0
+
+
+async def _reset_factors(url: str, username: str) -> bool | None:
+    """Return True if the second factor was on; None if there is no such user."""
+    connecting = psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT)
+    async with await connecting as connection:
+        user = await account_store.user_by_name(connection, username=username)
+        if user is None:
+            return None
+        await factor_store.lock_user(connection, user_id=user.id)
+        was_on = await factor_store.delete_factor(connection, user_id=user.id)
+        if was_on:
+            await challenge_store.delete_all(connection, user_id=user.id)
+            await session_store.delete(connection, user_id=user.id)
+            entry = audit_store.Entry(
+                id=uuid4(),
+                time=datetime.now(UTC),
+                actor="operator",
+                action="factor.reset",
+                object=f"user:{user.id}",
+                detail=username,
+                allowed=True,
+                reason="",
+                peer="",
+            )
+            await audit_store.insert(connection, entries=[entry])
+        return was_on
+
+
+async def _check_database(url: str) -> None:
+    """Check that the user can be stored, before the command asks for the password.
+
+    Raises: psycopg.Error.
+    """
+    connecting = psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT)
+    async with await connecting as connection:
+        await connection.execute("SELECT FROM users LIMIT 1")
 
 
 def _password(file: Path | None) -> str:
@@ -49,6 +120,6 @@ def _password(file: Path | None) -> str:
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")
         if password != getpass.getpass("Again: "):
-            raise SettingsError("the two passwords differ")
+            raise SettingsError("The two passwords differ.")
         return password
     return sys.stdin.readline().rstrip("\n")

@@ -1,111 +1,188 @@
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from services.gateway import (
-    audit,
-    commands,
-    console,
-    container_logs,
-    disks,
-    document,
-    gaps,
-    history,
-    install,
-    problems,
-    refusals,
-    sockets,
-    terminal,
-)
-from services.gateway.commands import CommandController
-from services.gateway.container_images import ImageController
-from services.gateway.containers import ContainerController
-from services.gateway.downloads import DownloadController
-from services.gateway.files import FileController
-from services.gateway.guard import Authentication, check_route
-from services.gateway.runtime import Runtime
-from services.gateway.series import SeriesController
-from services.gateway.servers import ServerController
-from services.gateway.sessions import SessionController
-from services.gateway.shell_sessions import ShellSessionController
-from services.gateway.texts import TextController
-from services.gateway.traffic import TrafficController
-from services.gateway.uploads import UploadController
+from services.gateway import openapi, static
+from services.gateway.accounts.api_tokens import ApiTokenController
+from services.gateway.accounts.authentication import Authentication
+from services.gateway.accounts.factors.routes import FactorController, login_with_factor
+from services.gateway.accounts.login_sessions import LoginSessionController, change_password
+from services.gateway.accounts.preferences import PreferencesController
+from services.gateway.accounts.request_origin import check_write
+from services.gateway.accounts.routes import SessionController
+from services.gateway.api import problems, transaction
+from services.gateway.api.compression import COMPRESSED
+from services.gateway.api.open_requests import remembered
+from services.gateway.api.query_parameters import check_query
+from services.gateway.api.request_audit import provide_audit
+from services.gateway.api.route_guard import check_route
+from services.gateway.api.rules import API, PUBLIC
+from services.gateway.api.socket_problems import remember
+from services.gateway.api.time_range import provide_hour, provide_points
+from services.gateway.audit import rejected_requests
+from services.gateway.audit import routes as audit_routes
+from services.gateway.context import Context, provide_context
+from services.gateway.docker import log_stream
+from services.gateway.docker.containers import ContainerController
+from services.gateway.docker.images import ImageController
+from services.gateway.files.downloads import DownloadController
+from services.gateway.files.editor import EditorController
+from services.gateway.files.routes import FileController
+from services.gateway.files.uploads import UploadController
+from services.gateway.metrics import data_gaps, disks, history
+from services.gateway.metrics.custom_series import SeriesController
+from services.gateway.organisations.invitations import InvitationController, register
+from services.gateway.organisations.members import MemberController
+from services.gateway.organisations.routes import OrganisationController
+from services.gateway.overview.routes import overview
+from services.gateway.realtime import routes as realtime
+from services.gateway.realtime.tickets import TicketController
+from services.gateway.runs.routes import RunController
+from services.gateway.servers import install
+from services.gateway.servers.access import provide_server
+from services.gateway.servers.agent_calls import provide_agent
+from services.gateway.servers.routes import ServerController
+from services.gateway.servers.shares import ShareController
+from services.gateway.terminals import socket as terminal_socket
+from services.gateway.terminals.routes import ShellSessionController
+from services.gateway.traffic.routes import TrafficController
+from services.gateway.users.routes import UserController
 
-API = "/api/v1"
 MAX_BODY = 1024 * 1024  # bytes
 
 
-def provide_runtime(state: State) -> Runtime:
-    runtime: Runtime = state.runtime
-    return runtime
+def create_app(context: Context | None) -> Litestar:
+    """Return the application. Without a context, it can only produce its OpenAPI document."""
+    return Litestar(
+        route_handlers=[_api(), *_site()],
+        dependencies={"context": Provide(provide_context, sync_to_thread=False)},
+        guards=[check_route],
+        exception_handlers=problems.HANDLERS,
+        after_exception=[transaction.roll_back, rejected_requests.record, remember],
+        openapi_config=_openapi(),
+        state=_state(context),
+        request_max_body_size=MAX_BODY,
+        logging_config=None,
+    )
 
 
-def create_app(runtime: Runtime | None) -> Litestar:
-    """The gateway's application; without a runtime, only good for its OpenAPI document."""
-    api = Router(
+def _state(context: Context | None) -> State:
+    """Return the values of the context that modules below `context` read."""
+    if context is None:
+        return State()
+    return State(
+        {
+            "context": context,
+            "pool": context.pool,
+            "audit_log": context.audit_log,
+            "public_url": context.settings.public_url,
+        }
+    )
+
+
+def _api() -> Router:
+    return Router(
         path=API,
         route_handlers=[
             SessionController,
+            LoginSessionController,
+            change_password,
+            ApiTokenController,
+            login_with_factor,
+            FactorController,
+            PreferencesController,
+            UserController,
+            OrganisationController,
+            MemberController,
+            InvitationController,
+            register,
+            TicketController,
+            RunController,
+            audit_routes.audit,
+            audit_routes.export_audit,
+            install.bootstrap,
+            openapi.page,
+            overview,
+            realtime.fleet_realtime,
+            _servers(),
+        ],
+        dependencies={
+            "audit": Provide(provide_audit, sync_to_thread=False),
+            "db": Provide(transaction.open_transaction),
+        },
+        middleware=[DefineMiddleware(Authentication, exclude_from_auth_key=PUBLIC), remembered],
+        guards=[check_write, check_query],
+    )
+
+
+def _servers() -> Router:
+    """Return the areas whose routes are about one server."""
+    return Router(
+        path="/",
+        route_handlers=[
             ServerController,
-            sockets.TicketController,
+            ShareController,
             history.historical,
             disks.historical,
             SeriesController,
-            gaps.gaps,
+            data_gaps.gaps,
             TrafficController,
-            CommandController,
-            commands.run_on_many,
             ContainerController,
             ImageController,
-            container_logs.follow,
+            log_stream.follow,
             FileController,
-            TextController,
+            EditorController,
             UploadController,
             DownloadController,
-            audit.audit,
-            install.bootstrap,
-            document.page,
-            sockets.fleet_realtime,
-            sockets.vps_realtime,
+            realtime.vps_realtime,
             ShellSessionController,
-            terminal.shell,
+            terminal_socket.shell,
         ],
-        middleware=[DefineMiddleware(Authentication, exclude_from_auth_key="public")],
-        guards=[check_route],
+        dependencies={
+            "server": Provide(provide_server),
+            "agent": Provide(provide_agent, sync_to_thread=False),
+            "time_range": Provide(provide_hour, sync_to_thread=False),
+            "points": Provide(provide_points, sync_to_thread=False),
+        },
     )
-    return Litestar(
-        route_handlers=[
-            api,
-            console.healthz,
-            console.readyz,
-            console.metrics,
-            install.script,
-            install.artefact,
-            console.index,
-            console.console,
-        ],
-        dependencies={"runtime": Provide(provide_runtime, sync_to_thread=False)},
-        exception_handlers=problems.HANDLERS,
-        after_exception=[refusals.note],
-        openapi_config=OpenAPIConfig(
-            title="Flotilla",
-            version="1",
-            description="The API of the Flotilla console.",
-            path=document.PATH,
-            render_plugins=[document.DocumentPlugin()],
-            components=Components(
-                security_schemes={
-                    "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
-                }
-            ),
-            security=[{"token": []}],
-            use_handler_docstrings=True,
+
+
+def _site() -> list[HTTPRouteHandler]:
+    """Return the handlers of addresses outside the API."""
+    return [
+        static.healthz,
+        static.readyz,
+        static.metrics,
+        install.script,
+        install.artefact,
+        static.problem_page,
+        static.index,
+        static.console,
+    ]
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Flotilla",
+        version="1",
+        description="The API of the Flotilla console.",
+        openapi_router=Router(
+            path=openapi.PATH,
+            route_handlers=[],
+            opt={PUBLIC: True},
+            middleware=COMPRESSED,
+            include_in_schema=False,
         ),
-        state=State({"runtime": runtime}),
-        request_max_body_size=MAX_BODY,
-        logging_config=None,
+        render_plugins=[openapi.DocumentPlugin()],
+        components=Components(
+            security_schemes={
+                "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+            }
+        ),
+        security=[{"token": []}],
+        use_handler_docstrings=True,
     )

@@ -2,137 +2,170 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import structlog
 import uvicorn
 
-from services.gateway import agents, orphans
+from services.gateway.accounts import revocation
+from services.gateway.api.limits import RunLimits
+from services.gateway.api.middleware import observed
 from services.gateway.app import create_app
-from services.gateway.live import Live
-from services.gateway.observe import observed
-from services.gateway.presence import PresenceBoard
-from services.gateway.recorder import BATCH, Recorder
-from services.gateway.rotation import keep_rotating
-from services.gateway.runtime import Runtime
+from services.gateway.audit import consumer as audit_consumer
+from services.gateway.context import Context
+from services.gateway.fleet.live_hub import LiveHub
+from services.gateway.fleet.presence import PresenceBoard
+from services.gateway.http_protocol import LimitedHttpProtocol, LimitedSocketProtocol
+from services.gateway.maintenance import keep_running
+from services.gateway.metrics import store as metric_store
+from services.gateway.runs.supervisor import RunSupervisor
+from services.gateway.servers import enrolment as agent_enrolment
+from services.gateway.servers import event_consumer, live_refresh
+from services.gateway.servers.key_rotation import keep_rotating
 from services.gateway.settings import GatewaySettings
-from services.gateway.store import history
-from services.gateway.upkeep import keep_up
-from services.kit import bus, database, subjects
-from services.kit.consumer import Consumer
+from services.gateway.timing import DEFAULT_TIMING, GatewayTiming
+from services.kit.bus import subjects
+from services.kit.bus.consumer import Consumer
+from services.kit.database import pool as database
 from services.kit.errors import TransientError
 from services.kit.health import Health
+from services.kit.secrets import vault
+from services.kit.service_connection import connect_service
 
 log = structlog.get_logger(__name__)
 
-REFRESH = 10.0  # seconds between looks at the list of servers, for other instances' changes
 DRAIN = 5  # seconds for requests in flight
 
 
 class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # The runner's, for all services of the process.
+        # The runner handles signals, for all services of the process.
         yield
 
 
-async def run(settings: GatewaySettings, health: Health) -> None:
+async def run(
+    settings: GatewaySettings,
+    health: Health,
+    *,
+    timing: GatewayTiming = DEFAULT_TIMING,
+    run_limits: RunLimits = RunLimits(),  # noqa: B008  immutable
+) -> None:
     """Serve until cancelled."""
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(
-            bus.connect(
-                settings,
-                subjects.User.GATEWAY,
-                settings.nats_gateway_password,
-                name="gateway",
-            )
+            connect_service(settings, health, settings.nats_gateway_password)
         )
-        await stack.enter_async_context(bus.status_served(connection, health))
         pool = await stack.enter_async_context(database.open_pool(settings, health, size=16))
-        board = PresenceBoard()
-        runtime = Runtime(settings, pool, connection, Live(board), health)
-        await _load(runtime)
-        for subject in (subjects.TELEMETRY_PERFORMANCE_ALL, subjects.TELEMETRY_BUNDLES_ALL):
-            await stack.enter_async_context(
-                connection.subscribed(subject, runtime.live.on_performance)
-            )
-        await stack.enter_async_context(
-            connection.subscribed(
-                subjects.ENROLMENT_REDEEM, agents.enrolment_handler(runtime), queue="gateway"
-            )
+        board = PresenceBoard(timing.presence)
+        context = Context(
+            settings=settings,
+            pool=pool,
+            bus=connection,
+            live=LiveHub(board, timing.presence),
+            health=health,
+            timing=timing,
+            run_limits=run_limits,
         )
-        recorder, events = Recorder(pool), subjects.Stream.EVENTS
-        happened = Consumer(
-            *(connection, events, subjects.Durable.GATEWAY_RECORD_EVENTS),
-            recorder.record,
-            batch=BATCH,
-        )
-        done = Consumer(
-            *(connection, events, subjects.Durable.GATEWAY_RECORD_AUDIT),
-            recorder.record_audit,
-            batch=BATCH,
-        )
-        await stack.enter_async_context(runtime.trail.kept())
-        await stack.enter_async_context(runtime.work.going_on())
-        stack.push_async_callback(orphans.let_go, runtime)
+        await _load(context)
+        await _subscribe(stack, context)
+        supervisor = RunSupervisor(context)
+        await stack.enter_async_context(context.audit_log.running())
+        await stack.enter_async_context(context.background.cancelled_at_end())
+        await stack.enter_async_context(supervisor.driving())
         async with asyncio.TaskGroup() as tasks:
             for name, work in (
                 ("presence", board.follow_agents(connection)),
                 ("edges", board.follow_edges(connection)),
-                ("tick", runtime.live.tick()),
-                ("recorder", happened.run()),
-                ("audit", done.run()),
-                ("reconcile", agents.reconcile(runtime)),
-                ("refresh", _refresh(runtime)),
-                ("upkeep", keep_up(pool)),
-                ("orphans", orphans.keep_following(runtime)),
-                ("rotation", keep_rotating(runtime)),
-                ("http", _serve(settings, runtime)),
+                ("tick", context.live.tick()),
+                *_consumers(context),
+                ("reconcile", agent_enrolment.reconcile(context)),
+                ("refresh", live_refresh.keep_refreshing(context)),
+                ("maintenance", keep_running(pool)),
+                ("runs", supervisor.supervise()),
+                ("rotation", keep_rotating(context)),
+                ("revocation", revocation.keep_checking(context)),
+                ("http", _serve(settings, context)),
             ):
                 tasks.create_task(work, name=name)
 
 
-async def _load(runtime: Runtime) -> None:
-    """The servers and their newest rows, as soon as the schema is there."""
+async def _subscribe(stack: AsyncExitStack, context: Context) -> None:
+    """Receive live data and requests to enrol, until the stack is closed."""
+    for subject in (subjects.TELEMETRY_PERFORMANCE_ALL, subjects.TELEMETRY_BUNDLES_ALL):
+        await stack.enter_async_context(
+            context.bus.subscribed(subject, context.live.on_performance)
+        )
+    await stack.enter_async_context(
+        context.bus.subscribed(
+            subjects.ENROLMENT_REDEEM,
+            agent_enrolment.enrolment_handler(context),
+            queue="gateway",
+        )
+    )
+
+
+def _consumers(context: Context) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+    """Yield the consumers of the events stream, each with its name."""
+    events = Consumer(
+        context.bus,
+        subjects.Stream.EVENTS,
+        subjects.Durable.GATEWAY_RECORD_EVENTS,
+        event_consumer.EventConsumer(context.pool).record,
+        batch=event_consumer.BATCH,
+    )
+    yield "events", events.run()
+    audit_events = Consumer(
+        context.bus,
+        subjects.Stream.EVENTS,
+        subjects.Durable.GATEWAY_RECORD_AUDIT,
+        audit_consumer.AuditConsumer(context.pool).record,
+        batch=audit_consumer.BATCH,
+    )
+    yield "audit", audit_events.run()
+
+
+async def _load(context: Context) -> None:
+    """Check the keys and load the servers, as soon as the database has its schema.
+
+    Raises:
+        SettingsError: the master key is not the one of this database.
+    """
     while True:
         try:
-            await runtime.refresh_fleet()
-            async with database.transaction(runtime.pool) as connection:
-                runtime.live.restore(await history.latest(connection))
+            async with database.transaction(context.pool) as connection:
+                await vault.check_keys(connection, context.master_keys)
+            await live_refresh.refresh(context)
+            async with database.transaction(context.pool) as connection:
+                context.live.restore(await metric_store.latest(connection))
         except TransientError as error:
             log.warning("fleet_not_loaded", error=str(error), retry_in=1)
             await asyncio.sleep(1)
         else:
-            log.info("fleet_loaded", servers=len(runtime.live.servers))
+            log.info("fleet_loaded", servers=len(context.live.servers))
             return
 
 
-async def _refresh(runtime: Runtime) -> None:
-    while True:
-        await asyncio.sleep(REFRESH)
-        try:
-            await runtime.refresh_fleet()
-        except TransientError as error:
-            log.warning("fleet_not_refreshed", error=str(error))
-
-
-async def _serve(settings: GatewaySettings, runtime: Runtime) -> None:
+async def _serve(settings: GatewaySettings, context: Context) -> None:
     server = Server(
         uvicorn.Config(
-            observed(create_app(runtime)),
+            observed(create_app(context), https=settings.public_url.startswith("https:")),
             host=settings.http_host,
             port=settings.http_port,
             log_config=None,
             access_log=False,
             server_header=False,
-            ws="websockets-sansio",
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            http=LimitedHttpProtocol,
+            ws=LimitedSocketProtocol,
             ws_max_size=64 * 1024,
             ws_max_queue=16,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=DRAIN,
             timeout_keep_alive=30,
-            h11_max_incomplete_event_size=64 * 1024,
         )
     )
     serving = asyncio.ensure_future(server.serve())

@@ -1,4 +1,4 @@
-"""Compression, where TimescaleDB's Community edition is found: the Apache edition has none."""
+"""Compression of hypertables, where TimescaleDB's Community edition is installed."""
 
 from datetime import timedelta
 
@@ -6,13 +6,13 @@ import structlog
 from psycopg import AsyncConnection, sql
 from psycopg.rows import scalar_row
 
-from services.kit.tiers import COARSE, MINUTE, RAW_TABLE, TRAFFIC
+from services.kit.metrics.tiers import COARSE, MINUTE, RAW_TABLE, TRAFFIC
 
 log = structlog.get_logger(__name__)
 
-# How old a chunk is compressed. An agent keeps what it could not send for seven days: what comes
-# that late should seldom meet a compressed chunk, for which it would have to be taken apart.
-AFTER = {
+# Age at which a chunk is compressed. Agents keep unsent data for seven days. Data that arrives that
+# late should rarely belong to a compressed chunk, because inserting into one decompresses it.
+COMPRESS_AFTER = {
     RAW_TABLE: timedelta(hours=12),
     MINUTE.table: timedelta(days=8),
     TRAFFIC.table: timedelta(days=8),
@@ -20,30 +20,30 @@ AFTER = {
     "generic_metrics": timedelta(days=8),
     **{tier.table: timedelta(days=30) for tier in COARSE},
 }
-# Whose rows lie together, where that is not a server.
+# Column whose rows are stored together; the default is the server.
 _SEGMENTS = {"docker_metrics": "container_db_id", "generic_metrics": "series_id"}
 
 
-async def switch_on(connection: AsyncConnection) -> list[str]:
-    """Compress each hypertable that is not compressed yet; which those are."""
-    if not await is_offered(connection):
+async def enable(connection: AsyncConnection) -> list[str]:
+    """Enable compression for each hypertable that lacks it; return their names."""
+    if not await is_available(connection):
         return []
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             "SELECT hypertable_name FROM timescaledb_information.hypertables"
             " WHERE NOT compression_enabled AND hypertable_name = ANY (%s)",
-            [list(AFTER)],
+            [list(COMPRESS_AFTER)],
         )
         plain: list[str] = await cursor.fetchall()
     for table in plain:
         for statement in statements(table):
             await connection.execute(statement)
-        log.info("compressed", table=table, after=str(AFTER[table]))
+        log.info("compression_enabled", table=table, after=str(COMPRESS_AFTER[table]))
     return plain
 
 
-async def is_offered(connection: AsyncConnection) -> bool:
-    """The functions are there in both editions; the licence says whether they work."""
+async def is_available(connection: AsyncConnection) -> bool:
+    """Return True with the Community licence; the functions exist in both editions."""
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             "SELECT coalesce(current_setting('timescaledb.license', true), '') = 'timescale'"
@@ -60,5 +60,5 @@ def statements(table: str) -> list[sql.Composed]:
         ).format(sql.Identifier(table), sql.Literal(_SEGMENTS.get(table, "vps_id"))),
         sql.SQL(
             "SELECT add_compression_policy({}::regclass, compress_after => {}, if_not_exists => true)"
-        ).format(sql.Literal(table), sql.Literal(AFTER[table])),
+        ).format(sql.Literal(table), sql.Literal(COMPRESS_AFTER[table])),
     ]

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.kit.metrics.tiers import MINUTE, RAW, TEN_MINUTES, TRAFFIC, TWO_HOURS
 from services.kit.settings import DatabaseSettings, Settings, StrongSecret
-from services.kit.tiers import MINUTE, RAW, TEN_MINUTES, TRAFFIC, TWO_HOURS
 
 
 class EdgeSettings(Settings):
@@ -13,7 +13,7 @@ class EdgeSettings(Settings):
     grpc_port: int = Field(default=8443, ge=0, le=65535)
     tls_certificate: Path
     tls_key: Path
-    # Streams one edge holds; more are told to come back later.
+    # Streams that one edge holds. Further agents are asked to connect again later.
     edge_max_streams: int = Field(default=12_000, ge=1)
 
 
@@ -23,19 +23,20 @@ class WriterSettings(DatabaseSettings):
 
 class RollupSettings(DatabaseSettings):
     nats_rollup_password: StrongSecret
-    # How long each is kept. What an agent could not send for seven days is added to the minutes.
+    # Retention of each tier. Agents may send data up to seven days late, which is merged into the
+    # minutes. That is why minutes and coarser tiers are kept for at least eight days.
     keep_raw_hours: int = Field(default=48, ge=1)
     keep_1m_days: int = Field(default=30, ge=8)
     keep_10m_days: int = Field(default=180, ge=8)
     keep_2h_days: int = Field(default=1826, ge=8)
-    # Totals of periods that have ended are kept for ever; the facts behind them, so long.
+    # Traffic records. The totals of ended periods are kept forever.
     keep_traffic_days: int = Field(default=100, ge=40)
-    # Containers' figures, and then those of them that are gone.
+    # Metrics of containers. A container that no longer exists is deleted with its last metrics.
     keep_docker_days: int = Field(default=8, ge=1)
-    # User-supplied series, and then those of them that ended.
+    # Custom series. A series is deleted with its last point.
     keep_generic_days: int = Field(default=30, ge=8)
 
-    def kept(self) -> dict[str, timedelta]:
+    def retention(self) -> dict[str, timedelta]:
         return {
             RAW: timedelta(hours=self.keep_raw_hours),
             MINUTE.name: timedelta(days=self.keep_1m_days),

@@ -1,8 +1,7 @@
-"""Moves telemetry from the stream into the database."""
+"""The writer service: moves telemetry from the stream into the database."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,37 +13,47 @@ from prometheus_client import Counter
 from flotilla.v1.bus_pb2 import BatchesDurable, BatchRefused, DurableNotice
 from flotilla.v1.docker_pb2 import DockerInfoBatch
 from flotilla.v1.metrics_pb2 import BatchHeader, GenericMetricsBatch, PerformanceSnapshotBatch
-from services.ingest import rows
 from services.ingest.settings import WriterSettings
-from services.ingest.store import containers, gaps, performance, rollup, series
-from services.kit import bundles, bus, database, subjects
-from services.kit.consumer import Consumer
+from services.ingest.store import containers, gaps, performance, rollup, rows, series
+from services.kit.bus import connection as bus
+from services.kit.bus import subjects
+from services.kit.bus.consumer import DEFAULT_TIMING, Consumer, ConsumerTiming
+from services.kit.database import pool as database
 from services.kit.errors import PoisonError, TransientError
 from services.kit.health import Health
+from services.kit.metrics import bundles
+from services.kit.service_connection import connect_service
 
 log = structlog.get_logger(__name__)
 
-BATCH = 200  # messages a transaction, of which bundles hold up to 64 batches
+MESSAGES_PER_TRANSACTION = 200  # a bundle is one message and holds up to 64 batches
 
-ROWS = Counter("flotilla_writer_rows_total", "Rows by what became of them", ["kind", "outcome"])
+ROWS = Counter(
+    "flotilla_writer_rows_total",
+    "Received rows, by outcome: new, known (a repeat), or dropped (too many series)",
+    ["kind", "outcome"],
+)
 
 
 @dataclass(slots=True)
-class Load:
-    """What one transaction writes."""
+class PendingWrites:
+    """Rows and notices of one transaction."""
 
     performance: list[rows.Row] = field(default_factory=list)
     listings: list[containers.Listing] = field(default_factory=list)
     points: list[series.Point] = field(default_factory=list)
     given_up: list[gaps.Gap] = field(default_factory=list)
-    # By edge: server and epoch → sequences.
+    # Sequences to report as durable, by edge, then by server and epoch.
     durable: dict[str, dict[tuple[str, str], list[int]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
 
     def add(self, message: Msg) -> None:
-        """Raises: PoisonError."""
-        # Absent from what was replayed: nobody waits to be told.
+        """Add a message's rows.
+
+        Raises: PoisonError.
+        """
+        # A replayed message has no such header: no agent waits for its notice.
         edge_id = (message.headers or {}).get(bus.EDGE_HEADER)
         for vps, header in self._add(message):
             self.given_up.extend(gaps.Gap(vps, header.epoch, report) for report in header.drops)
@@ -70,7 +79,7 @@ class Load:
             points = bus.decode(message.data, GenericMetricsBatch)
             self.points.extend(_points(vps, points))
             return [(vps, points.header)]
-        raise PoisonError(f"nothing is known to do with {subject}")
+        raise PoisonError(f"The writer has no handler for the subject {subject}.")
 
     def _add_performance(
         self, vps: UUID, batch: PerformanceSnapshotBatch
@@ -85,71 +94,71 @@ class Writer:
         self._pool = pool
 
     async def write(self, messages: Sequence[Msg]) -> None:
-        """One transaction for all of them, then tell the edges they came through.
+        """Write all messages in one transaction, then notify the edges that published them.
 
         Raises:
-            TransientError: the database is away.
+            TransientError: the database is unavailable.
             PoisonError: a message can never be written.
         """
-        load = Load()
+        pending = PendingWrites()
         for message in messages:
-            load.add(message)
+            pending.add(message)
         async with database.transaction(self._pool) as connection:
             _count(
                 "performance",
-                len(load.performance),
-                await performance.insert_performance(connection, load.performance),
+                len(pending.performance),
+                await performance.insert_performance(connection, pending.performance),
             )
-            await rollup.mark_late(connection, rows=load.performance)
-            if load.listings:
-                points = sum(len(listing.snapshot.containers) for listing in load.listings)
+            await rollup.record_late_minutes(connection, rows=pending.performance)
+            if pending.listings:
+                points = sum(len(listing.snapshot.containers) for listing in pending.listings)
                 _count(
-                    "docker", points, await containers.insert_listings(connection, load.listings)
+                    "docker", points, await containers.insert_listings(connection, pending.listings)
                 )
-            if load.points:
-                stored = await series.insert_points(connection, load.points)
-                _count("generic", len(load.points), stored.new, dropped=stored.dropped)
-            if load.given_up:
-                await gaps.upsert_gaps(connection, load.given_up)
-        await self._tell_edges(load)
+            if pending.points:
+                stored = await series.insert_points(connection, pending.points)
+                _count("generic", len(pending.points), stored.new, dropped=stored.dropped)
+            if pending.given_up:
+                await gaps.upsert_gaps(connection, pending.given_up)
+        await self._notify_edges(pending)
 
-    async def set_aside(self, message: Msg, error: Exception) -> None:
-        """Tell the edge of a dead letter, so that its agent does not send it again for ever."""
-        load = Load()
+    async def on_dead_letter(self, message: Msg, error: Exception) -> None:
+        """Notify the edge, so that the agent does not send the dead message again and again."""
+        pending = PendingWrites()
         try:
-            load.add(message)
+            pending.add(message)
         except PoisonError:
-            return  # it names no batch, so no agent waits
+            return  # it cannot be decoded, so it belongs to no batch
         reason = (str(error).splitlines() or [type(error).__name__])[0][:500]
-        for edge_id, batches in load.durable.items():
+        for edge_id, batches in pending.durable.items():
             refused = [
                 BatchRefused(vps_id=vps_id, epoch=epoch, sequence=sequence, reason=reason)
                 for (vps_id, epoch), sequences in batches.items()
                 for sequence in sequences
             ]
-            await self._tell(edge_id, DurableNotice(refused=refused))
+            await self._notify(edge_id, DurableNotice(refused=refused))
 
-    async def _tell_edges(self, load: Load) -> None:
-        for edge_id, batches in load.durable.items():
+    async def _notify_edges(self, pending: PendingWrites) -> None:
+        for edge_id, batches in pending.durable.items():
             durable = [
                 BatchesDurable(vps_id=vps_id, epoch=epoch, sequences=sequences)
                 for (vps_id, epoch), sequences in batches.items()
             ]
-            await self._tell(edge_id, DurableNotice(batches=durable))
+            await self._notify(edge_id, DurableNotice(batches=durable))
 
-    async def _tell(self, edge_id: str, notice: DurableNotice) -> None:
+    async def _notify(self, edge_id: str, notice: DurableNotice) -> None:
         try:
             await self._bus.publish(subjects.edge_durable(edge_id), notice)
         except TransientError as error:
-            # The rows stand; the agents send the batches again, which tells again.
-            log.warning("durable_not_told", edge=edge_id, error=str(error))
+            # The rows are committed. The agents resend the batches, which leads to a new notice.
+            log.warning("durable_notice_not_sent", edge=edge_id, error=str(error))
 
 
 def _uuid(vps_id: str) -> UUID:
     try:
         return UUID(vps_id)
     except ValueError as error:
-        raise PoisonError(f"{vps_id} is not a server's id") from error
+        raise PoisonError(f"{vps_id} is not the id of a server.") from error
 
 
 def _count(kind: str, rows_given: int, rows_new: int, *, dropped: int = 0) -> None:
@@ -172,22 +181,22 @@ def _points(vps: UUID, batch: GenericMetricsBatch) -> list[series.Point]:
     ]
 
 
-async def run(settings: WriterSettings, health: Health) -> None:
-    """Write until cancelled; what is in hand is committed first."""
-    async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(
-            bus.connect(
-                settings, subjects.User.WRITER, settings.nats_writer_password, name="writer"
-            )
-        )
-        await stack.enter_async_context(bus.status_served(connection, health))
-        pool = await stack.enter_async_context(database.open_pool(settings, health, size=4))
+async def run(
+    settings: WriterSettings, health: Health, *, timing: ConsumerTiming = DEFAULT_TIMING
+) -> None:
+    """Write until cancelled; messages being processed are committed first."""
+    async with (
+        connect_service(settings, health, settings.nats_writer_password) as connection,
+        database.open_pool(settings, health, size=4) as pool,
+    ):
         writer = Writer(connection, pool)
         await Consumer(
             connection,
             subjects.Stream.TELEMETRY,
             subjects.Durable.INGEST_WRITE_TELEMETRY,
             writer.write,
-            batch=BATCH,
-            set_aside=writer.set_aside,
+            batch=MESSAGES_PER_TRANSACTION,
+            split=bundles.split,
+            on_dead_letter=writer.on_dead_letter,
+            timing=timing,
         ).run()

@@ -1,22 +1,26 @@
 class FlotillaError(Exception):
-    """Root of the errors that Flotilla raises itself."""
+    """Base class of the errors that Flotilla defines."""
 
 
 class TransientError(FlotillaError):
-    """What was tried may work later: the database or the bus is away."""
+    """The operation may succeed later: the database or NATS is unavailable."""
 
 
-class NobodyServesError(TransientError):
-    """Nobody listens on a subject: the agent behind it is offline, or the service is down."""
+class NoResponderError(TransientError):
+    """A subject has no subscriber: the agent is offline, or the service is down."""
 
     def __init__(self, subject: str) -> None:
-        super().__init__(f"nobody serves {subject}")
+        super().__init__(f"No subscriber on {subject}.")
         self.subject = subject
 
 
 class PoisonError(FlotillaError):
-    """What was received can never be handled."""
+    """A received message can never be processed."""
 
 
 class SettingsError(FlotillaError):
-    """Settings are missing, weak or malformed; says which, never their values."""
+    """Settings are missing, weak or malformed. The message names them without their values."""
+
+
+class UnreachableError(FlotillaError):
+    """A command cannot reach NATS or the database."""

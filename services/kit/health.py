@@ -1,7 +1,7 @@
-"""Whether a service is alive, ready, and how it fares.
+"""Health checks and metrics of services.
 
-`/healthz` (the process runs), `/readyz` (503 while a check fails) and `/metrics`
-(Prometheus) over HTTP; the same checks over the bus for `flotilla status`.
+Over HTTP: `/healthz` (the process runs), `/readyz` (503 while a check fails) and `/metrics`
+(Prometheus). The same checks are sent over the bus for `flotilla status`.
 """
 
 import json
@@ -40,14 +40,18 @@ class Health:
         return status
 
 
+def is_ready(status: bus_pb2.ServiceStatus) -> bool:
+    return bool(status.checks) and all(check.ready for check in status.checks)
+
+
 def report(services: Sequence[Health]) -> tuple[bool, dict[str, object]]:
-    """Ready or not, and the body of `/readyz`."""
+    """Return readiness and the body of `/readyz`; a service without checks has not started yet."""
     statuses = [health.status() for health in services]
     body: dict[str, object] = {
         status.service: {c.name: {"ready": c.ready, "detail": c.detail} for c in status.checks}
         for status in statuses
     }
-    ready = all(check.ready for status in statuses for check in status.checks)
+    ready = all(is_ready(status) for status in statuses)
     return ready, {"ready": ready, "services": body}
 
 
@@ -76,7 +80,7 @@ def serve_http(services: Sequence[Health], port: int) -> Iterator[None]:
             self.wfile.write(body)
 
         def log_message(self, *_arguments: object) -> None:
-            """Probes every few seconds are no news."""
+            """Log nothing: probes arrive every few seconds."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)

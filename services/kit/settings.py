@@ -1,3 +1,5 @@
+import base64
+import binascii
 import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -14,29 +16,40 @@ WEAK_WORDS = ("changeme", "password", "secret", "flotilla", "example", "default"
 S = TypeVar("S", bound="Settings")
 
 
-def _refuse_weak(secret: SecretStr) -> SecretStr:
+def _check_strength(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
     if len(value) < SECRET_MIN_LENGTH:
-        raise ValueError(f"is shorter than {SECRET_MIN_LENGTH} characters")
+        raise ValueError(f"is {len(value)} characters long; it needs {SECRET_MIN_LENGTH} or more.")
     repeated = value in (value + value)[1:-1]
     if len(set(value)) < 8 or repeated or value.lower().startswith(WEAK_WORDS):
-        raise ValueError("is easy to guess: use `openssl rand -base64 36`")
+        raise ValueError("is easy to guess. Use `openssl rand -base64 36`.")
     return secret
 
 
-def _refuse_passwordless(url: SecretStr) -> SecretStr:
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise ValueError("is not a postgresql:// address")
+def _check_key(secret: SecretStr) -> SecretStr:
+    try:
+        key = base64.b64decode(secret.get_secret_value(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32 or len(set(key)) < 8:
+        raise ValueError("is not 32 random bytes in Base64. Use `openssl rand -base64 32`.")
+    return secret
+
+
+def _check_scheme(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+        raise ValueError("is not a postgresql:// address.")
     return url
 
 
-StrongSecret = Annotated[SecretStr, AfterValidator(_refuse_weak)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_refuse_passwordless)]
+StrongSecret = Annotated[SecretStr, AfterValidator(_check_strength)]
+RandomKey = Annotated[SecretStr, AfterValidator(_check_key)]
+"""32 random bytes in Base64."""
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_scheme)]
 
 
 class Settings(BaseSettings):
-    """What every service reads from `FLOTILLA_…` and `$FLOTILLA_STATE/flotilla.env`."""
+    """Settings of every service, from `FLOTILLA_…` variables and `$FLOTILLA_STATE/flotilla.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix="FLOTILLA_",
@@ -50,14 +63,14 @@ class Settings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    # Serves /healthz, /readyz and /metrics on the loopback; off unless set.
+    # Port on the loopback for /healthz, /readyz and /metrics; off unless set.
     health_port: int | None = Field(default=None, ge=1, le=65535)
-    # Traces go to this OTLP/HTTP collector; kept to the bus headers unless set.
+    # OTLP/HTTP collector for traces. Unless set, traces are only in the headers of messages.
     otlp_endpoint: str | None = None
 
 
 class DatabaseSettings(Settings):
-    # DATABASE_URL is what every host and tool calls it.
+    # Without the prefix, because hosts and tools use the name DATABASE_URL.
     database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
 
 
@@ -66,15 +79,25 @@ def state_file() -> Path:
 
 
 def load(kind: type[S]) -> S:
-    """Read settings of one kind.
+    """Read the settings of one service.
 
     Raises:
-        SettingsError: a line for each setting that is missing, weak or malformed.
+        SettingsError: it has a line for each setting that is missing, weak or malformed, and one
+            that names the sources of settings.
     """
     try:
         return kind(_env_file=state_file())  # type: ignore[call-arg]  # pydantic-settings takes it
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(kind, error))) from None
+        raise SettingsError("\n".join([*_explain(kind, error), _sources()])) from None
+
+
+def _sources() -> str:
+    file = state_file().absolute()
+    state = "" if file.exists() else ", which does not exist"
+    return (
+        f"Settings come from the environment and from {file}{state};"
+        " FLOTILLA_STATE names the folder of that file."
+    )
 
 
 def _explain(kind: type[Settings], error: ValidationError) -> list[str]:
@@ -84,5 +107,5 @@ def _explain(kind: type[Settings], error: ValidationError) -> list[str]:
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
         variable = name if name.isupper() else f"{prefix}{name}".upper()
         reason = "is not set" if problem["type"] == "missing" else problem["msg"]
-        lines.append(f"{variable} {reason.removeprefix('Value error, ')}")
+        lines.append(f"{variable} {reason.removeprefix('Value error, ').removesuffix('.')}.")
     return lines

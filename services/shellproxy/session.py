@@ -1,4 +1,4 @@
-"""One terminal: a PTY at an agent, and the screens that show it."""
+"""One terminal session: a PTY at an agent, and the viewers that show it."""
 
 import asyncio
 import time
@@ -6,58 +6,51 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 import structlog
-from google.protobuf.message import Message
 from nats.aio.msg import Msg
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from flotilla.v1.shell_pb2 import (
     ShellAnswer,
     ShellAttach,
     ShellControl,
-    ShellData,
     ShellExit,
     ShellInput,
-    ShellOutput,
     ShellReady,
     ShellRefusal,
     ShellResize,
     ShellUser,
-    ShellViewers,
 )
-from services.kit import bus, subjects
+from services.kit.agents.agent_session import AgentSession
+from services.kit.agents.request_signing import SignatureChecker
+from services.kit.bus import connection as bus
+from services.kit.bus import subjects
 from services.kit.errors import PoisonError, TransientError
-from services.kit.seals import Seals
-from services.kit.sessions import AgentSession
-from services.shellproxy.attachment import WINDOW, Attachment
 from services.shellproxy.errors import RefusedError
+from services.shellproxy.output_budget import OutputBudget
 from services.shellproxy.recording import Recording
 from services.shellproxy.scrollback import Scrollback
+from services.shellproxy.timing import TerminalTiming
+from services.shellproxy.viewer import Viewer
+from services.shellproxy.viewers import Viewers
 
 log = structlog.get_logger(__name__)
 
 MAX_COLUMNS, MAX_ROWS = 1000, 500
-MAX_SCREENS = 16
-UNATTENDED = 60.0  # seconds for the first screen to come
-IDLE_LIMIT = 30 * 60.0  # seconds without anybody attached
-AGE_LIMIT = 12 * 3600.0  # seconds
-SCREEN_SILENCE = 30.0  # seconds without a word from a screen's gateway
-PACE = 256 * 1024  # bytes per second that nobody takes
 TICK = 1.0  # seconds
-PACED_TICK = 0.1  # seconds
-LEAST_TICK = 0.001  # seconds
-CLOSE_PATIENCE = 3.0  # seconds for the agent to end it
-LAST_WORDS = 5.0  # seconds for screens to take what they have not seen yet
-REWIND_AFTER = 2.0  # seconds after which what a screen has not got counts as lost
+SHORT_TICK = 0.1  # seconds
+MIN_TICK = 0.001  # seconds
+CLOSE_TIMEOUT = 3.0  # seconds for the agent to end the PTY
+FLUSH_TIMEOUT = 5.0  # seconds for viewers to receive the rest of the output at the end
+# If nothing was sent to a viewer for this time (seconds), output that it has not confirmed counts as lost.
+REWIND_AFTER = 2.0
 
-SCREENS = Gauge("flotilla_shell_screens", "Screens attached to terminals")
-BYTES = Counter("flotilla_shell_output_bytes_total", "Output of terminals")
-STARTED_OVER = Counter(
-    "flotilla_shell_resyncs_total", "Times a screen that fell behind started over"
+BYTES = Counter("flotilla_shell_output_bytes_total", "Bytes of terminal output")
+REFUSED = Counter(
+    "flotilla_shell_input_refused_total", "Input of viewers that do not control the session"
 )
-REFUSED = Counter("flotilla_shell_input_refused_total", "Typed input that was not taken")
 
-# What an administrator may do in a session of somebody else.
-OVERSEEING = frozenset({"detach", "credit", "beat", "close"})
+# Events that an administrator may send to a session of another user.
+OVERSEER_EVENTS = frozenset({"detach", "credit", "beat", "close"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,306 +65,278 @@ class Ending:
     exit_code: int | None = None
 
 
-class Session:
+class TerminalSession:
     def __init__(
         self,
         connection: bus.Bus,
+        *,
         pty: AgentSession,
         recording: Recording,
-        seals: Seals,
-        *,
+        signatures: SignatureChecker,
         session_id: str,
         owner: Owner,
         size: tuple[int, int],
+        timing: TerminalTiming,
     ) -> None:
         self.id = session_id
         self.owner = owner
         self.ending: Ending | None = None
-        self.screens: dict[str, Attachment] = {}
         self.columns, self.rows = size
         self._bus = connection
         self._pty = pty
         self._recording = recording
-        self._seals = seals
+        self._signatures = signatures
+        self._timing = timing
         self._scrollback = Scrollback()
+        self.viewers = Viewers(
+            connection,
+            session_id,
+            self._scrollback,
+            self._ready,
+            timeout=timing.viewer_timeout,
+        )
         self._wake = asyncio.Event()
         self._subscriptions = AsyncExitStack()
-        self._began = time.monotonic()
-        self._left_at = self._began
-        self._closing: tuple[str, float] | None = None
-        self._paced_at = self._began
-        self._budget = 0.0
-        self._told_stopped = False
-        self._attended = False
-        self._viewers_changed = False
+        self._started_at = time.monotonic()
+        self._closing: tuple[str, float] | None = None  # reason and deadline
+        self._reported_stop = False  # of the recording
+        self._budget = OutputBudget(self._started_at)
 
     @property
     def output_bytes(self) -> int:
         return self._pty.received
 
     async def listen(self) -> None:
-        """To the agent and to gateways, until `run` has ended or `silence` is called."""
-        listens = self._subscriptions.enter_async_context
+        """Subscribe to the agent and to gateways, until `run` ends or `unsubscribe` is called."""
+        enter = self._subscriptions.enter_async_context
         output, control = subjects.pty_output(self.id), subjects.shell_control(self.id)
-        await listens(self._bus.subscribed(output, self._from_agent))
-        await listens(self._bus.subscribed(self._pty.inbox, self._from_agent))
-        await listens(self._bus.subscribed(control, self._from_gateway))
+        await enter(self._bus.subscribed(output, self._from_agent))
+        await enter(self._bus.subscribed(self._pty.inbox, self._from_agent))
+        await enter(self._bus.subscribed(control, self._from_gateway))
 
-    async def silence(self) -> None:
+    async def unsubscribe(self) -> None:
         await self._subscriptions.aclose()
 
     def close(self, reason: str) -> None:
+        """End the session soon; the first reason counts."""
         if self._closing is None:
-            self._closing = (reason, time.monotonic() + CLOSE_PATIENCE)
+            self._closing = (reason, time.monotonic() + CLOSE_TIMEOUT)
             self._wake.set()
 
     async def run(self) -> None:
-        """Until it has ended and everybody was told."""
-        closed = False
+        """Serve the session until it has ended and its viewers know."""
+        close_sent = False
         try:
             while self.ending is None:
                 self._wake.clear()
                 now = time.monotonic()
-                if self._closing is not None and not closed:
-                    closed = True
+                if self._closing is not None and not close_sent:
+                    close_sent = True
                     with suppress(TransientError):
                         await self._pty.close(self._closing[0])
-                await self._turn(now)
-                self.ending = self._ended(now)
-                await self._pause(now)
-            await self._say_last_words(self.ending)
+                await self._work(now)
+                self.ending = self._find_ending(now)
+                await self._wait(now)
+            await self._finish_viewers(self.ending)
             with suppress(TransientError):
                 await self._pty.close(self.ending.reason)  # the agent may forget it
         finally:
-            SCREENS.dec(len(self.screens))
-            self.screens.clear()
-            await self.silence()
+            self.viewers.clear()
+            await self.unsubscribe()
 
-    async def _turn(self, now: float) -> None:
+    async def _work(self, now: float) -> None:
         if not self._bus.connected:
             return
-        self._tidy(now)
+        self._check_limits(now)
         with suppress(TransientError):
-            await self._pump()
-            received = self._pty.acknowledged
-            await self._pty.work(now, self._allowed(now))
-            self._budget = max(self._budget - (self._pty.acknowledged - received), 0.0)
-            await self._tell_news()
+            await self.viewers.send_output()
+            acknowledged = self._pty.acknowledged
+            await self._pty.work(now, self._acknowledgeable(now))
+            self._budget.spend(self._pty.acknowledged - acknowledged)
+            await self._send_news()
 
-    async def _pause(self, now: float) -> None:
-        held = self._pty.received > self._pty.acknowledged and self._driver() is None
-        until = min(self._pty.next_at() - now, PACED_TICK if held else TICK)
+    async def _wait(self, now: float) -> None:
+        """Wait for the next message, or for the next time when the session must do something."""
+        is_throttled = (
+            self._pty.received > self._pty.acknowledged and self.viewers.controlling is None
+        )
+        delay = min(self._pty.next_at() - now, SHORT_TICK if is_throttled else TICK)
         if not self._bus.connected:
-            until = TICK
+            delay = TICK
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(until, LEAST_TICK)):
+            async with asyncio.timeout(max(delay, MIN_TICK)):
                 await self._wake.wait()
 
-    def _tidy(self, now: float) -> None:
-        for screen in list(self.screens.values()):
-            if now - screen.heard_at > SCREEN_SILENCE:
-                self._detach(screen)
+    def _check_limits(self, now: float) -> None:
+        self.viewers.expire(now)
         if self._closing is not None:
             return
-        idle_limit = IDLE_LIMIT if self._attended else UNATTENDED
-        if not self.screens and now - self._left_at > idle_limit:
-            self.close(f"nobody was there for {idle_limit / 60:g} min")
-        elif now - self._began > AGE_LIMIT:
-            self.close(f"it is {AGE_LIMIT / 3600:g} h old, and ends then")
+        timing = self._timing
+        idle_limit = timing.idle_limit if self.viewers.had_any else timing.first_viewer_timeout
+        if not self.viewers and now - self.viewers.last_seen_at > idle_limit:
+            self.close(f"nobody was attached for {idle_limit / 60:g} min")
+        elif now - self._started_at > timing.age_limit:
+            self.close(f"the time limit of {timing.age_limit / 3600:g} h was reached")
 
-    def _ended(self, now: float) -> Ending | None:
-        """What ended it, when all that it said is here or will not come."""
-        said = self._pty.exit
-        if self._pty.is_over and said is not None:
-            reason = said.reason if self._closing is None else self._closing[0]
-            return Ending(reason, None if said.failure else said.exit_code)
+    def _find_ending(self, now: float) -> Ending | None:
+        """Return how the session ended. None while output may still arrive."""
+        last = self._pty.exit
+        if self._pty.is_over and last is not None:
+            if self._closing is not None:
+                return Ending(self._closing[0])
+            # A negative code is the signal that ended the shell.
+            ended_itself = not last.failure and last.exit_code >= 0
+            return Ending(last.reason, last.exit_code if ended_itself else None)
         if self._closing is not None and now > self._closing[1]:
             return Ending(self._closing[0])
         if self._pty.given_up(now):
-            return Ending("the server was away for too long")
+            return Ending("the server was offline for too long")
         return None
 
-    def _driver(self) -> Attachment | None:
-        return next((screen for screen in self.screens.values() if screen.driver), None)
+    def _acknowledgeable(self, now: float) -> int:
+        """Return the output offset that may be acknowledged, which lets the PTY continue.
 
-    def _allowed(self, now: float) -> int:
-        """Output that the agent may forget, which lets the PTY go on."""
+        The controlling viewer sets the pace, or the budget while there is none. Nothing is
+        acknowledged while the recording waits for the database.
+        """
         acknowledged, received = self._pty.acknowledged, self._pty.received
-        self._budget = min(self._budget + PACE * (now - self._paced_at), PACE)
-        self._paced_at = now
-        if self._recording.holds_up(now):
+        budget = self._budget.available(now)
+        if self._recording.must_wait(now):
             return acknowledged
-        driver = self._driver()
-        if driver is not None:
-            return max(acknowledged, min(received, driver.position))
-        return max(acknowledged, min(received, acknowledged + int(self._budget)))
+        controlling = self.viewers.controlling
+        if controlling is not None:
+            return max(acknowledged, min(received, controlling.position))
+        return max(acknowledged, min(received, acknowledged + budget))
 
-    async def _pump(self) -> None:
-        for screen in list(self.screens.values()):
-            if screen.position < self._scrollback.start and not screen.due:
-                STARTED_OVER.inc()
-                screen.due = True
-            # Not before it has taken most of what it was sent: it would fall behind again.
-            if screen.due and screen.room >= WINDOW // 2:
-                await self._greet(screen)
-            while not screen.due and (frame := screen.next(self._scrollback)) is not None:
-                offset, data = frame
-                await self._tell(screen, data=ShellData(offset=offset, data=data))
-
-    async def _greet(self, screen: Attachment) -> None:
-        screen.start_over(self._scrollback)
-        resumed, screen.resumed = screen.resumed, True
-        await self._tell(
-            screen,
-            ready=ShellReady(
-                driver=screen.driver,
-                recorded=not self._recording.stopped,
-                columns=self.columns,
-                rows=self.rows,
-                resumed=resumed,
-                username=self.owner.username,
-            ),
-        )
-
-    async def _say_last_words(self, ending: Ending) -> None:
-        """What screens have not seen yet, then that it is over."""
-        until = time.monotonic() + LAST_WORDS
-        while time.monotonic() < until and self._bus.connected:
+    async def _finish_viewers(self, ending: Ending) -> None:
+        """Send the viewers the rest of the output, then the end of the session."""
+        deadline = time.monotonic() + FLUSH_TIMEOUT
+        while time.monotonic() < deadline and self._bus.connected:
             self._wake.clear()
             with suppress(TransientError):
-                await self._pump()
-            if not any(screen.behind(self._scrollback) for screen in self.screens.values()):
+                await self.viewers.send_output()
+            if not self.viewers.are_behind():
                 break
             with suppress(TimeoutError):
-                async with asyncio.timeout(PACED_TICK):
+                async with asyncio.timeout(SHORT_TICK):
                     await self._wake.wait()
         with suppress(TransientError):
-            await self._tell_all(exit=ShellExit(exit_code=ending.exit_code, reason=ending.reason))
+            await self.viewers.send_all(
+                exit=ShellExit(exit_code=ending.exit_code, reason=ending.reason)
+            )
 
-    async def _tell(self, screen: Attachment, **event: Message | str | int) -> None:
-        message = ShellOutput(attachment_id=screen.id, **event)  # type: ignore[arg-type]
-        await self._bus.publish(subjects.shell_output(self.id), message)
+    async def _send_news(self) -> None:
+        await self.viewers.send_changes(self._pty.typed.waiting)
+        if self._recording.stopped and not self._reported_stop:
+            self._reported_stop = True
+            await self.viewers.send_all(
+                refusal=f"The recording stopped: {self._recording.stopped}."
+            )
 
-    async def _tell_all(self, **event: Message | str | int) -> None:
-        for screen in list(self.screens.values()):
-            await self._tell(screen, **event)
-
-    async def _tell_news(self) -> None:
-        for screen in list(self.screens.values()):
-            taken = screen.taken(self._pty.typed.waiting)
-            if taken > screen.told_taken:
-                screen.told_taken = taken
-                await self._tell(screen, taken=taken)
-        if self._viewers_changed:
-            self._viewers_changed = False
-            viewers = [
-                ShellViewers.Viewer(username=screen.username, driver=screen.driver)
-                for screen in self.screens.values()
-            ]
-            await self._tell_all(viewers=ShellViewers(viewers=viewers))
-        if self._recording.stopped and not self._told_stopped:
-            self._told_stopped = True
-            await self._tell_all(refusal=f"recording stopped: {self._recording.stopped}")
+    def _ready(self, viewer: Viewer) -> ShellReady:
+        return ShellReady(
+            driver=viewer.is_controlling,
+            recorded=not self._recording.stopped,
+            columns=self.columns,
+            rows=self.rows,
+            resumed=viewer.has_history,
+            username=self.owner.username,
+        )
 
     async def _from_agent(self, message: Msg) -> None:
         data = self._pty.take(message)
         if data:
             BYTES.inc(len(data))
-            driver = self._driver()
-            needed_from = None if driver is None or driver.due else driver.position
-            self._scrollback.append(data, needed_from=needed_from)
-            self._recording.output(data)
+            self._scrollback.append(data, needed_from=self.viewers.needed_from())
+            self._recording.add_output(data)
         self._wake.set()
 
     async def _from_gateway(self, message: Msg) -> None:
         answer = ShellAnswer()
         try:
-            self._seals.check(message)
+            self._signatures.check(message)
             control = bus.decode(message.data, ShellControl)
         except PoisonError as error:
             log.warning("control_refused", session=self.id, error=str(error))
-            answer.refusal.kind, answer.refusal.reason = ShellRefusal.KIND_UNAVAILABLE, f"{error}."
+            answer.refusal.kind = ShellRefusal.KIND_UNAVAILABLE
+            answer.refusal.reason = str(error)
             if message.reply:
                 with suppress(TransientError):
                     await self._bus.publish(message.reply, answer)
             return
         with suppress(TransientError):
             try:
-                await self._obey(control)
+                await self._handle(control)
             except RefusedError as error:
                 answer.refusal.CopyFrom(error.refusal())
-                screen = self.screens.get(control.attachment_id)
-                if screen is not None and not message.reply:
-                    await self._tell(screen, refusal=str(error))
+                viewer = self.viewers.get(control.attachment_id)
+                if viewer is not None and not message.reply:
+                    await self.viewers.send(viewer, refusal=str(error))
             self._wake.set()
             if message.reply:
                 await self._bus.publish(message.reply, answer)
 
-    async def _obey(self, control: ShellControl) -> None:
-        """Raises: RefusedError, TransientError."""
+    async def _handle(self, control: ShellControl) -> None:
+        """Apply a control message.
+
+        Raises: RefusedError, TransientError.
+        """
         event = control.WhichOneof("event")
-        screen = self.screens.get(control.attachment_id)
-        if not self._may(control.user, event, control, screen):
-            raise RefusedError(ShellRefusal.KIND_FORBIDDEN, "This terminal is somebody else's.")
+        viewer = self.viewers.get(control.attachment_id)
+        if not self._is_allowed(control, event, viewer):
+            raise RefusedError(
+                ShellRefusal.KIND_FORBIDDEN, "This terminal belongs to another user."
+            )
         if event == "close":
-            self.close("it was closed")
+            self.close("the terminal was closed")
             return
         if event == "attach":
             await self._attach(control.attachment_id, control.user, control.attach)
             return
-        if screen is None:
-            raise RefusedError(ShellRefusal.KIND_NOT_FOUND, "This screen is not attached any more.")
-        screen.heard_at = time.monotonic()
+        if viewer is None:
+            raise RefusedError(
+                ShellRefusal.KIND_NOT_FOUND, "This viewer is not attached any more. Attach again."
+            )
+        viewer.heard_at = time.monotonic()
         match event:
             case "detach":
-                self._detach(screen)
+                self.viewers.detach(viewer)
             case "credit":
-                screen.credit(control.credit.offset)
+                viewer.acknowledge(control.credit.offset)
             case "beat":
-                if control.beat.lost or screen.heard_at - screen.sent_at > REWIND_AFTER:
-                    screen.rewind(control.beat.received, self._scrollback)
-            case "resize" if screen.driver:
+                if control.beat.lost or viewer.heard_at - viewer.sent_at > REWIND_AFTER:
+                    viewer.rewind(control.beat.received, self._scrollback)
+            case "resize" if viewer.is_controlling:
                 await self._resize(control.resize)
             case "input":
-                self._type(screen, control.input)
+                self._type(viewer, control.input)
 
-    def _may(
-        self, user: ShellUser, event: str | None, control: ShellControl, screen: Attachment | None
-    ) -> bool:
-        if screen is not None and screen.user_id != user.id:
+    def _is_allowed(self, control: ShellControl, event: str | None, viewer: Viewer | None) -> bool:
+        user = control.user
+        if viewer is not None and viewer.user_id != user.id:
             return False
         if user.id == self.owner.user_id:
             return True
-        watches = event == "attach" and control.attach.observe
-        return user.oversees and (watches or event in OVERSEEING)
+        is_watching = event == "attach" and control.attach.observe
+        return user.oversees and (is_watching or event in OVERSEER_EVENTS)
 
     async def _attach(self, attachment_id: str, user: ShellUser, attach: ShellAttach) -> None:
         if self.ending is not None or self._closing is not None:
-            raise RefusedError(ShellRefusal.KIND_NOT_FOUND, "It has just ended.")
-        if attachment_id in self.screens:
+            raise RefusedError(ShellRefusal.KIND_NOT_FOUND, "This terminal has just ended.")
+        if self.viewers.get(attachment_id) is not None:
             return
-        if len(self.screens) >= MAX_SCREENS:
-            raise RefusedError(ShellRefusal.KIND_BUSY, f"{MAX_SCREENS} screens show it already.")
-        former = self._driver()
-        if not attach.observe and former is not None:
-            # It is told by starting over as an observer.
-            former.driver, former.due = False, True
-        self.screens[attachment_id] = Attachment(
-            *(attachment_id, user.id, user.username),
-            driver=not attach.observe,
-            resumed=self._attended,
+        self.viewers.attach(
+            Viewer(
+                id=attachment_id,
+                user_id=user.id,
+                username=user.username,
+                is_controlling=not attach.observe,
+                has_history=self.viewers.had_any,
+            )
         )
-        SCREENS.inc()
-        self._attended = self._viewers_changed = True
         if not attach.observe:
             with suppress(RefusedError):
                 await self._resize(ShellResize(columns=attach.columns, rows=attach.rows))
-
-    def _detach(self, screen: Attachment) -> None:
-        del self.screens[screen.id]
-        SCREENS.dec()
-        self._left_at = time.monotonic()
-        self._viewers_changed = True
 
     async def _resize(self, size: ShellResize) -> None:
         if not (1 <= size.columns <= MAX_COLUMNS and 1 <= size.rows <= MAX_ROWS):
@@ -382,17 +347,19 @@ class Session:
         if (size.columns, size.rows) == (self.columns, self.rows):
             return
         self.columns, self.rows = size.columns, size.rows
-        self._recording.resize(size.columns, size.rows)
+        self._recording.add_resize(size.columns, size.rows)
         await self._pty.resize(size.columns, size.rows)
-        await self._tell_all(resize=size)
+        await self.viewers.send_all(resize=size)
 
-    def _type(self, screen: Attachment, typed: ShellInput) -> None:
-        if not screen.driver:
+    def _type(self, viewer: Viewer, typed: ShellInput) -> None:
+        if not viewer.is_controlling:
             REFUSED.inc()
-            raise RefusedError(ShellRefusal.KIND_FORBIDDEN, "Who watches cannot type.")
-        known = screen.typed.received - typed.offset
-        # What is not taken, or came out of order, is sent again.
+            raise RefusedError(
+                ShellRefusal.KIND_FORBIDDEN, "You are watching this terminal and cannot type."
+            )
+        known = viewer.typed.received - typed.offset
+        # Input that does not fit into the window, or is out of order, is sent again.
         if known >= 0 and self._pty.typed.put(typed.data[known:]):
-            screen.typed.take(typed.offset, typed.data)
+            viewer.typed.take(typed.offset, typed.data)
         if known > 0:
-            screen.told_taken = -1  # it has not heard
+            viewer.reported_input = -1  # the viewer has missed the last report

@@ -1,4 +1,4 @@
-"""Terminal sessions and their recordings. Functions never commit."""
+"""SQL of terminal sessions and their recordings. Functions never commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from psycopg import AsyncConnection
 
-PARTS_AT_ONCE = 200  # of 64 KiB at most
+PARTS_AT_ONCE = 200  # of at most 64 KiB each
 SESSIONS_AT_ONCE = 500
-RESTARTED = "the relay was restarted"
+RESTARTED = "the terminal service was restarted"
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     id: str
     viewers: int
     bytes: int
@@ -29,8 +29,8 @@ async def insert(
     instance: str,
     limit: int,
 ) -> bool:
-    """Whether the user had fewer than `limit` open on that server."""
-    # Two that open at once count each other.
+    """Insert a session; return False if the user has `limit` open on this server already."""
+    # The lock serialises inserts of one user and server, so that each counts the others.
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(%(pair)s, 14))",
         {"pair": f"{user_id} {vps_id}"},
@@ -54,12 +54,17 @@ async def insert(
 
 
 async def delete(connection: AsyncConnection, *, session_id: str) -> None:
-    """One that never began."""
+    """Delete a session that was never started."""
     await connection.execute("DELETE FROM shell_sessions WHERE id = %(id)s", {"id": session_id})
 
 
-async def beat(connection: AsyncConnection, *, instance: str, beats: Sequence[Beat]) -> None:
-    """These live, even if another instance took their silence for `RESTARTED`."""
+async def record_heartbeats(
+    connection: AsyncConnection, *, instance: str, heartbeats: Sequence[Heartbeat]
+) -> None:
+    """Record that these sessions are alive.
+
+    A session that another instance has ended as `RESTARTED` is opened again.
+    """
     await connection.execute(
         "UPDATE shell_sessions s SET heartbeat_at = now(), viewers = b.viewers, bytes = b.bytes,"
         " ended_at = NULL, end_reason = NULL"
@@ -69,9 +74,9 @@ async def beat(connection: AsyncConnection, *, instance: str, beats: Sequence[Be
         {
             "instance": instance,
             "restarted": RESTARTED,
-            "ids": [beat.id for beat in beats],
-            "viewers": [beat.viewers for beat in beats],
-            "bytes": [beat.bytes for beat in beats],
+            "ids": [heartbeat.id for heartbeat in heartbeats],
+            "viewers": [heartbeat.viewers for heartbeat in heartbeats],
+            "bytes": [heartbeat.bytes for heartbeat in heartbeats],
         },
     )
 
@@ -91,12 +96,12 @@ async def end(
     )
 
 
-async def end_silent(connection: AsyncConnection, *, silence: timedelta) -> list[str]:
-    """End those whose instance has not spoken of them for so long; their ids."""
+async def end_abandoned(connection: AsyncConnection, *, timeout: timedelta) -> list[str]:
+    """End the sessions without a heartbeat for `timeout`; return their ids."""
     cursor = await connection.execute(
         "UPDATE shell_sessions SET ended_at = now(), end_reason = %(reason)s, viewers = 0"
-        " WHERE ended_at IS NULL AND heartbeat_at < now() - %(silence)s RETURNING id",
-        {"silence": silence, "reason": RESTARTED},
+        " WHERE ended_at IS NULL AND heartbeat_at < now() - %(timeout)s RETURNING id",
+        {"timeout": timeout, "reason": RESTARTED},
     )
     return [session_id for (session_id,) in await cursor.fetchall()]
 
@@ -113,7 +118,7 @@ async def insert_part(
 
 
 async def drop_old(connection: AsyncConnection, *, keep: timedelta) -> int:
-    """Some of the recordings, then of the sessions, that ended before; how many rows."""
+    """Delete some old recordings, or else some old sessions; return the number of rows."""
     parameters = {"keep": keep, "parts": PARTS_AT_ONCE, "sessions": SESSIONS_AT_ONCE}
     cursor = await connection.execute(
         "DELETE FROM shell_recordings WHERE (session_id, part) IN (SELECT session_id, part"

@@ -1,4 +1,4 @@
-"""What simulated agents report: values that can be computed again from server and time alone."""
+"""Samples of simulated agents. Their values are computed from the server and the time only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMESPACE = UUID("5f1f2b1e-7c55-4a4e-9b0a-6d2f3f0c9a11")
 GIB = 1 << 30
 MEMORY_TOTAL = 8 * GIB
 UPTIME_EPOCH = 1_600_000_000  # seconds
-# Columns of a row that follow from its server and time.
+# Columns of a row that are computed from its server and time.
 COLUMNS = (
     *("cpu_usage", "mem_used", "processes", "tcp_connections"),
     *("net_rx_total", "net_tx_total", "uptime"),
@@ -58,7 +58,7 @@ def facts(index: int) -> HostFacts:
 
 
 def root_of(server: UUID) -> int:
-    """What a server's values are computed from; kept, since each sample needs it."""
+    """Return the base of a server's values. It is cached, because each sample needs it."""
     return zlib.crc32(server.bytes)
 
 
@@ -78,7 +78,7 @@ def expected(root: int, time_ms: int) -> tuple[float | int, ...]:
 
 
 def as_described(root: int, time_ms: int, values: Sequence[float | int], detail: bytes) -> bool:
-    """Whether a row's values of `COLUMNS` and its detail are those that were sent."""
+    """Return True if `COLUMNS` and the detail of a row have the values that were sent."""
     wanted = expected(root, time_ms)
     sent = PerformanceSnapshot.FromString(detail)
     return (
@@ -91,7 +91,7 @@ def as_described(root: int, time_ms: int, values: Sequence[float | int], detail:
 
 
 def _template() -> PerformanceSnapshot:
-    """As large as what an agent on a small rented server sends."""
+    """Return a snapshot as large as that of an agent on a small rented server."""
     names = (("/", "/dev/vda1"), ("/boot/efi", "/dev/vda15"), ("/srv", "/dev/vdb1"))
     return PerformanceSnapshot(
         cpu_iowait_percent=0.5,
@@ -164,8 +164,8 @@ class Writer:
         *,
         clock_ms: int = 0,
     ) -> MessageToServer:
-        """Valid until the next call. `clock_ms` is by how much the agent's clock is ahead."""
-        # A message that grows and shrinks gives no memory back.
+        """Return a batch that is valid until the next call. `clock_ms` is how far the clock is ahead."""
+        # A message that grows and shrinks does not free its memory.
         message = self._single if len(times_ms) == 1 else _message(len(times_ms))
         snapshots, header = message.performance.snapshots, message.performance.header
         header.vps_id, header.epoch, header.sequence = vps, epoch, sequence

@@ -1,9 +1,9 @@
-"""A large file up and down, through a whole stack of this machine's own.
+"""Upload and download of a large file, through a separate complete stack on this machine.
 
     python tests/bench/files.py [--megabytes 200]
 
-Client → gateway → NATS → edge → agent → disk, and back, with the checks of SHA-256 on both ends.
-The programs' processor time is what does not depend on who else uses the machine. Prints JSON.
+The path is client → gateway → NATS → edge → agent → disk, and back. Both ends check the SHA-256.
+The processor time of the programs does not depend on other load of the machine. Prints JSON.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from tests.bench import own_stack
 from tests.fixtures import programs
 
 MEGABYTE = 1_000_000
-LOOK = 0.05  # seconds between looks at how much memory a program has
+LOOK = 0.05  # seconds between readings of a program's memory
 PATH = ("gateway", "nats", "edge", "agent")
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One direction."""
+    """Figures of one direction."""
 
     seconds: float
     megabytes_per_second: float
     processor_seconds: dict[str, float]
     resident_before: dict[str, int]
-    """Bytes, by program."""
+    """Bytes by program."""
     resident_most: dict[str, int]
 
 
@@ -132,7 +132,7 @@ def _processor(process: psutil.Process) -> float:
 
 
 def _make(path: Path, megabytes: int) -> str:
-    """A file without a repetition; its SHA-256."""
+    """Write a file without repetitions; return its SHA-256."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for _ in range(megabytes):

@@ -2,9 +2,9 @@
 
     python tests/bench/fleet.py --state FOLDER --agents 1000 --interval 5 --oracle FILE
 
-Reads commands, a line each, from standard input: `mark MS` (count agents with a durable sample
-at least that new), `pause`, `resume` (measuring; what is in hand still goes out), `drop` (every
-connection, at once), `stop`. Prints its figures as a JSON line every second.
+Reads commands from standard input, one per line: `mark MS` (count agents that have a durable sample
+from this time or later), `pause` and `resume` (measuring; waiting samples are still sent), `drop`
+(close all connections at once) and `stop`. Prints its figures as a JSON line every second.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from tests.bench.simulated import HEARTBEAT_SECONDS, Agent, Phase, Tally
 
 TICK = 0.01  # seconds
 LOOK_SECONDS = 2.0
-CONNECTING_LIMIT = 100  # TLS handshakes under way at once
+CONNECTING_LIMIT = 100  # TLS handshakes at the same time
 SPARE_FILES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Seconds; what was seen in one second."""
+    """Delays of one second, in seconds."""
 
     p50: float
     p99: float
@@ -64,11 +64,11 @@ class Figures:
     durable_after: Percentiles | None
     cpu_seconds: float
     late_seconds: float
-    """How far the clock of this process was behind, at most."""
+    """The longest delay of this process behind its schedule, in seconds."""
 
 
 class Wheel:
-    """Calls for each agent once a turn, at a moment of its own."""
+    """Calls a function for each agent once per turn, each at its own moment."""
 
     def __init__(
         self, seconds: float, agents: list[Agent], call: Callable[[Agent, float], None]

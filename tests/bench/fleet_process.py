@@ -1,4 +1,4 @@
-"""A fleet in a process of its own, told what to do and asked for its figures."""
+"""A fleet in its own process: control of it, and its figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STOP_SECONDS = 20.0
 
 
 class FleetError(Exception):
-    """The fleet's process is gone, or did not come to what was waited for."""
+    """The fleet's process has ended, or did not reach the expected state in time."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class FleetProcess:
         self.process.stdin.write(f"{command}\n".encode())
 
     def mark(self) -> int:
-        """Count agents with a durable sample from now on; the moment's name."""
+        """Start to count agents with a durable sample from now on; return the mark in ms."""
         time_ms = time.time_ns() // 1_000_000
         self.tell(f"mark {time_ms}")
         return time_ms
@@ -47,7 +47,7 @@ class FleetProcess:
     async def until(
         self, check: Callable[[Figures], bool], *, seconds: float, otherwise: str
     ) -> Figures:
-        """The first figures from now on that pass.
+        """Return the first figures from now on for which `check` is true.
 
         Raises:
             FleetError: none came in time.
@@ -66,7 +66,7 @@ class FleetProcess:
             raise FleetError(f"{otherwise} within {seconds:.0f} s: {last}") from None
 
     async def fresh(self, mark_ms: int, *, seconds: float) -> float | None:
-        """Seconds until every agent had a durable sample measured since the mark; None if not."""
+        """Return the seconds until every agent had a durable sample since the mark; None if too late."""
         begin = time.monotonic()
         try:
             await self.until(
@@ -94,7 +94,7 @@ class FleetProcess:
 async def running(
     stack: FleetStack, oracle: Path, *, agents: int, **options: object
 ) -> AsyncIterator[FleetProcess]:
-    """`options` are those of the command line, `replay_after` for `--replay-after`."""
+    """`options` are options of the command line, such as `replay_after` for `--replay-after`."""
     command = [sys.executable, str(REPOSITORY / "tests/bench/fleet.py")]
     words: dict[str, object] = {
         "state": stack.settings.state,

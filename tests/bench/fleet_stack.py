@@ -1,6 +1,6 @@
 """A stack for simulated fleets: the product's processes under the product's supervisor, no agent.
 
-Its folder and ports are its own; nothing of the user's stack is touched.
+It has its own folder and ports and does not touch the user's stack.
 """
 
 from __future__ import annotations
@@ -25,23 +25,26 @@ from deploy.local.processes import Program, Supervisor
 from deploy.local.settings import PORTS, REPOSITORY, Settings, load, read, save
 from deploy.local.waiting import wait_for
 from flotilla.v1.bus_pb2 import AgentRecord
-from services.kit import bus, subjects
+from services.kit.bus import connection as bus
+from services.kit.bus import subjects
+from services.kit.services import SERVICES
 from tests.bench import content
-from tests.bench.own_stack import free_ports, pids, supervisor
+from tests.bench.own_stack import pids, supervisor
+from tests.fixtures.claims import free_port
 
-SERVERS = (*stack.SERVICES, "nats", "postgres")
+SERVERS = (*SERVICES, "nats", "postgres")
 OWNER = "simulated"
-PUBLISHING = 200  # records under way at once
+PUBLISHING = 200  # records that are written at the same time
 LOADED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """In what the stack differs from `make up`."""
+    """Differences between this stack and `make up`."""
 
     sync_always: bool = False
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Other commands, by program."""
+    """Replaced commands, by program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class FleetStack:
         )
 
     def configure(self, variant: Variant) -> None:
-        """Have programs as `variant` says; those that change are stopped."""
+        """Configure the programs of `variant`. Programs that change are stopped."""
         programs = _programs(self.settings, variant, self.health_ports)
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         processes.configure(self.supervisor, programs, environment)
@@ -90,7 +93,7 @@ class FleetStack:
 
 @contextmanager
 def running(variant: Variant | None = None, state: Path | None = None) -> Iterator[FleetStack]:
-    """Everything but an agent, until the block ends."""
+    """Run all services, without an agent, until the block ends."""
     folder = state or Path(tempfile.mkdtemp(prefix="flotilla-fleet-"))
     with _environment(folder):
         settings = load(os.environ)
@@ -115,7 +118,7 @@ def _environment(folder: Path) -> Iterator[None]:
             del os.environ[name]
     os.environ["FLOTILLA_STATE"] = str(folder)
     if not (folder / "flotilla.env").exists():
-        os.environ.update(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+        os.environ.update({name: str(free_port()) for name in PORTS})
     try:
         yield
     finally:
@@ -129,8 +132,7 @@ def _start(made: FleetStack) -> None:
         made.secret.write_text(secrets.token_hex(16))
         made.secret.chmod(0o600)
     if not made.health_ports:
-        pairs = zip(stack.SERVICES, free_ports(len(stack.SERVICES)), strict=True)
-        lines = "".join(f"{name}={port}\n" for name, port in pairs)
+        lines = "".join(f"{name}={free_port()}\n" for name in SERVICES)
         (settings.state / "health-ports").write_text(lines)
     certificates.issue(settings.state / "tls", ["localhost", "127.0.0.1"])
     made.configure(made.variant)
@@ -138,7 +140,7 @@ def _start(made: FleetStack) -> None:
     timescaledb.wait_until_ready(settings.values["DATABASE_URL"], settings.log / "postgres.log")
     stack._flotilla(settings, "migrate")
     stack._flotilla(settings, "provision")
-    made.start(*stack.SERVICES)
+    made.start(*SERVICES)
     machine.wait_until_gateway_ready(settings)
     machine.wait_until_edge_listens(settings)
 
@@ -154,7 +156,7 @@ def _programs(
             "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'proto'}",
         }
         command = variant.commands.get(program.name, program.command)
-        # Only what is said here restarts it, not a source file that was saved meanwhile.
+        # The fixed `build` prevents a restart when a source file is saved during the run.
         programs.append(replace(program, command=command, environment=environment, build="fleet"))
     return programs
 
@@ -174,7 +176,7 @@ def _nats(settings: Settings, variant: Variant) -> Program:
 
 
 async def register(made: FleetStack, first: int, count: int) -> None:
-    """Have servers and keys for these agents, without the enrolment of each."""
+    """Insert servers and keys for these agents, instead of enrolling each one."""
     secret = made.secret.read_text().strip()
     keys = {
         index: content.key(secret, index).public_key().public_bytes_raw()
@@ -220,10 +222,18 @@ def _insert(url: str, keys: Mapping[int, bytes]) -> None:
                     for index, key in keys.items()
                 ],
             )
+        # Consoles show the servers to this user.
+        connection.execute(
+            "INSERT INTO memberships (organisation_id, user_id, role)"
+            " SELECT DISTINCT vps.organisation_id, admin.id, 'owner' FROM vps"
+            " JOIN users AS admin ON admin.username = 'admin' WHERE vps.user_id = %s"
+            " ON CONFLICT DO NOTHING",
+            [row[0]],
+        )
 
 
 def main() -> int:
-    """Run until interrupted, for trying things: `fleet_stack.py FOLDER AGENTS [always]`."""
+    """Run until interrupted, for experiments: `fleet_stack.py FOLDER AGENTS [always]`."""
     folder, agents = Path(sys.argv[1]), int(sys.argv[2])
     with running(Variant(sync_always="always" in sys.argv), folder) as made:
         asyncio.run(register(made, 0, agents))

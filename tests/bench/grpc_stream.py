@@ -1,7 +1,7 @@
-"""One gRPC stream on a TLS connection of its own, for a process that holds thousands.
+"""One gRPC stream on its own TLS connection, for a process that holds thousands of streams.
 
-HTTP/2 (RFC 9113) just as far as one long stream needs it. grpc.aio spends about ten times
-the CPU on a message, which on a small machine would be taken from what is measured.
+It implements only the parts of HTTP/2 (RFC 9113) that one long stream needs. grpc.aio uses about ten
+times the CPU per message, which the measured services would lack on a small machine.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Protocol, cast
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
 HEADER_TABLE_SIZE, ENABLE_PUSH, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 2, 4, 5
-FRAME_BYTES = 16_384  # what every peer takes
-WINDOW = 65_535  # bytes, until the peer says otherwise
-OUR_WINDOW = 1 << 20  # bytes the peer may send before it hears from us
+FRAME_BYTES = 16_384  # every peer accepts this size
+WINDOW = 65_535  # bytes, until the peer announces another size
+OUR_WINDOW = 1 << 20  # bytes that the peer may send without an update from us
 STREAM_ID = 1
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PATH = b"/flotilla.v1.AgentCommunication/EstablishCommunicationStream"
@@ -29,7 +29,7 @@ STATUS_NAMES = (
     *("ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
     "UNAUTHENTICATED",
 )
-# Names of the static table that a literal of this stream's headers may refer to.
+# Names of the static table that literals in this stream's headers may refer to.
 STATIC_NAMES = {8: b":status", 31: b"content-type"}
 
 _frame_header = struct.Struct(">BHBBI").pack
@@ -40,7 +40,7 @@ class Listener(Protocol):
     def received(self, message: bytes) -> None: ...
 
     def ended(self, status: str, detail: str) -> None:
-        """Once; `LOST` when the connection went away without a status."""
+        """Called once. The status is `LOST` if the connection ended without one."""
 
 
 class GrpcStream(asyncio.Protocol):
@@ -72,28 +72,29 @@ class GrpcStream(asyncio.Protocol):
         self._over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # The transports of uvloop do not inherit from asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(self._opening)
 
-    def send(self, message: bytes) -> None:
+    def send(self, message: bytes, *, claimed: int | None = None) -> None:
+        """Send a message, or the beginning of one that has `claimed` bytes."""
         if self._over:
             return
-        data = _message_header(0, len(message)) + message
+        data = _message_header(0, len(message) if claimed is None else claimed) + message
         while len(data) > self._max_frame:
             self._send_frame(data[: self._max_frame])
             data = data[self._max_frame :]
         self._send_frame(data)
 
     def abort(self) -> None:
-        """Let go at once; the listener hears no more."""
+        """Close the connection at once. The listener is not called any more."""
         self._over = True
         if self._transport is not None:
             self._transport.abort()
 
     @property
     def unsent_bytes(self) -> int:
-        """What waits here for the peer's window or the network."""
+        """Bytes that wait for the peer's window or for the network."""
         waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
         return waiting + sum(map(len, self._blocked))
 
@@ -197,25 +198,17 @@ class GrpcStream(asyncio.Protocol):
         self._listener.ended(status, detail)
 
 
-def opening(authority: str) -> bytes:
-    """The first bytes of a connection: settings and the call."""
+def opening(authority: str, path: bytes = PATH) -> bytes:
+    """Return the first bytes of a connection: settings and the call."""
     settings = b"".join(
         struct.pack(">HI", name, value)
         for name, value in (
-            (HEADER_TABLE_SIZE, 0),  # nothing to remember between header blocks
+            (HEADER_TABLE_SIZE, 0),  # no state between header blocks
             (ENABLE_PUSH, 0),
             (INITIAL_WINDOW_SIZE, OUR_WINDOW),
         )
     )
-    # Indices of HPACK's static table (RFC 7541, appendix A), values as plain literals.
-    call = b"".join(
-        (
-            *(b"\x83", b"\x87"),  # :method POST, :scheme https
-            *(b"\x04", _literal(PATH), b"\x01", _literal(authority.encode())),
-            *(b"\x0f\x10", _literal(b"application/grpc")),
-            b"\x00\x02te\x08trailers",
-        )
-    )
+    call = call_headers(authority, path)
     grant = struct.pack(">I", OUR_WINDOW - WINDOW)
     return (
         PREFACE
@@ -225,6 +218,19 @@ def opening(authority: str) -> bytes:
         + grant
         + _frame_header(0, len(call), HEADERS, END_HEADERS, STREAM_ID)
         + call
+    )
+
+
+def call_headers(authority: str, path: bytes = PATH) -> bytes:
+    """The header block of a call."""
+    # Indices of HPACK's static table (RFC 7541, appendix A), values as plain literals.
+    return b"".join(
+        (
+            *(b"\x83", b"\x87"),  # :method POST, :scheme https
+            *(b"\x04", _literal(path), b"\x01", _literal(authority.encode())),
+            *(b"\x0f\x10", _literal(b"application/grpc")),
+            b"\x00\x02te\x08trailers",
+        )
     )
 
 
@@ -247,7 +253,7 @@ def _literal(text: bytes) -> bytes:
 
 
 def decode_headers(block: bytes) -> dict[bytes, bytes]:
-    """The literal fields of a header block that refers to no dynamic table."""
+    """Return the literal fields of a header block that does not use the dynamic table."""
     fields: dict[bytes, bytes] = {}
     at = 0
     while at < len(block):
@@ -283,6 +289,6 @@ def _integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
 
 
 def _string(block: bytes, at: int) -> tuple[bytes, int]:
-    """Huffman-coded ones come back as they are: gRPC's servers write plain literals."""
+    """Return a literal. Huffman-coded ones stay encoded; gRPC servers do not send them."""
     length, at = _integer(block, at, 7)
     return block[at : at + length], at + length

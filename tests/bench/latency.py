@@ -1,4 +1,4 @@
-"""From the moment something was measured to the moment a screen has it."""
+"""Delay from the measurement of a sample to its arrival at a viewer."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Delays:
 
 
 def socket_url(client: httpx.Client, resource: str) -> str:
-    """A ticket's worth of `fleet/realtime` or `vps/<id>/metrics/realtime`, for a logged-in client."""
+    """Return the address, with a ticket, of `fleet/realtime` or `vps/<id>/metrics/realtime`."""
     answer = client.post("/ws-tickets", json={"resource": resource}).raise_for_status()
     address = str(client.base_url.join(resource)).replace("http", "ws", 1)
     return f"{address}?ticket={answer.json()['ticket']}"
 
 
 async def collect(url: str, delays: list[Delay]) -> None:
-    """Add every live sample's delay, until cancelled.
+    """Add the delay of every live sample, until cancelled.
 
-    The clocks of sender and receiver must agree: it is for agents on this machine.
+    The agents must run on this machine, because sender and receiver must use the same clock.
     """
     async with connect(url, proxy=None) as socket:
         opened = time.time()
@@ -49,7 +49,7 @@ async def collect(url: str, delays: list[Delay]) -> None:
             if message["event"] != "sample":
                 continue
             measured = datetime.fromisoformat(message["time"]).timestamp()
-            if measured >= opened:  # what was there before is sent too, on opening
+            if measured >= opened:  # older samples are sent when the socket opens
                 delays.append(Delay(message["vps_id"], received - measured))
 
 

@@ -1,4 +1,4 @@
-"""What the fleet was told, held against what the database has."""
+"""Comparison of the samples that the fleet knows to be stored with the database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORED = 1 << 7  # beside one bit a word
 
 @dataclass(slots=True)
 class Ledger:
-    """Samples by what became of them."""
+    """Numbers of samples by outcome."""
 
     collected: int = 0
     accepted: int = 0
@@ -31,11 +31,11 @@ class Ledger:
     dropped: int = 0
     stored: int = 0
     missing: int = 0
-    """Told durable or accepted, and not in the database."""
+    """Acknowledged as durable or accepted, but not in the database."""
     duplicated: int = 0
-    """Stored more than once, under one time or two."""
+    """Stored more than once, with the same time or different times."""
     wrong: int = 0
-    """Stored with other values than were sent."""
+    """Stored with values that differ from those that were sent."""
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -62,10 +62,10 @@ def verify(
     accepted_counts: bool,
     residues: Sequence[int] = (),
 ) -> list[Ledger]:
-    """A ledger for each window, which begins at its time (ms) and ends where the next begins.
+    """Return a ledger for each window. A window begins at its time (ms) and ends where the next begins.
 
-    `accepted_counts` once nothing is on its way any more: accepted samples are stored by then.
-    `residues` are what the correction of a wrong clock may leave, in ms.
+    Set `accepted_counts` if nothing is in flight any more, so accepted samples must be stored too.
+    `residues` are the errors, in ms, that the correction of a wrong clock may leave.
     """
     ledgers = [Ledger() for _ in windows]
     said: dict[tuple[int, int], int] = {}
@@ -117,7 +117,7 @@ def _read_rows(
             time_ms = time_ms if measured is None else measured
             ledger = _window(windows, ledgers, time_ms)
             words = said.get((index, time_ms))
-            # A time that was never measured is a sample's second copy under another time.
+            # A row whose time was never measured is a second copy of a sample, with another time.
             if words is None or words & STORED:
                 ledger.duplicated += 1
                 _example(ledger, "duplicated", index, time_ms)

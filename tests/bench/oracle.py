@@ -1,6 +1,6 @@
-"""The fleet's memory outside the system: what was measured and what the system said of it.
+"""The fleet's own record, outside the system: its samples, and what the system acknowledged.
 
-One record of fixed size for each word, appended and never changed.
+Each event is one record of fixed size, which is appended and never changed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Record:
     index: int
     word: Word
     time_ms: int
-    """When the sample was measured; with the index, its name."""
+    """Time of the measurement. Together with the index, it identifies the sample."""
     at: float
-    """Monotonic seconds at which this was said."""
+    """Monotonic time of the event, in seconds."""
 
 
 class Oracle:
@@ -57,7 +57,7 @@ class Oracle:
 def read(path: Path) -> Iterator[Record]:
     with path.open("rb") as file:
         while chunk := file.read(READ_BYTES):
-            # A killed fleet may leave half a record at the end.
+            # A fleet that was killed may leave an incomplete record at the end.
             whole = len(chunk) - len(chunk) % RECORD.size
             for index, word, time_ms, at in RECORD.iter_unpack(chunk[:whole]):
                 yield Record(index, Word(word), time_ms, at)

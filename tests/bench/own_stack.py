@@ -1,15 +1,14 @@
-"""A stack of the benchmark's own: other ports, a folder that goes away, never the user's."""
+"""A separate stack for the benchmark, with free ports and a temporary folder."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,9 +16,11 @@ import httpx
 from deploy.local import machine, processes
 from deploy.local.processes import Supervisor
 from deploy.local.settings import PORTS, REPOSITORY, Settings, read
+from services.kit.services import SERVICES
+from tests.fixtures.claims import free_port
 
-SERVERS = ("edge", "writer", "rollup", "gateway", "shellproxy", "nats", "postgres")
-UP_SECONDS = 1800  # the first ever makes TimescaleDB's root
+SERVERS = (*SERVICES, "nats", "postgres")
+UP_SECONDS = 1800  # the first start on a machine creates TimescaleDB's root
 DOWN_SECONDS = 120
 
 
@@ -32,7 +33,7 @@ def running() -> Iterator[Settings]:
         if name == "FLOTILLA_CACHE" or not name.startswith(("FLOTILLA_", "DATABASE_URL"))
     }
     environment |= {"FLOTILLA_STATE": str(state)}
-    environment |= dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    environment |= {name: str(free_port()) for name in PORTS}
     try:
         _stack("up", environment, UP_SECONDS)
         yield Settings(state, read(state / "flotilla.env"), own_database=True)
@@ -57,19 +58,11 @@ def supervisor(settings: Settings) -> Supervisor:
 
 
 def pids(settings: Settings) -> dict[str, int]:
-    """By program: `name RUNNING pid 123, uptime 0:00:12` is supervisord's word."""
+    """Return process ids by program, from lines such as `name RUNNING pid 123, uptime 0:00:12`."""
     lines = (line.split() for line in processes.status(supervisor(settings)).splitlines())
     return {
         words[0]: int(words[3].rstrip(",")) for words in lines if words[1:3] == ["RUNNING", "pid"]
     }
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 def _stack(command: str, environment: dict[str, str], seconds: float) -> None:

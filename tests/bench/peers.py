@@ -1,13 +1,10 @@
-"""Other monitoring agents, run beside ours and asked as often for about as much."""
+"""Other monitoring agents. They run beside ours and are asked as often for similar data."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
-import random
-import socket
 import struct
 import subprocess
 import time
@@ -19,7 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.bench.own_stack import free_ports
+from tests.fixtures.claims import free_port
 
 READY_SECONDS = 30.0
 ASK_SECONDS = 5.0
@@ -33,7 +30,7 @@ GLANCES_PLUGINS = (
 
 
 class SilentPeerError(Exception):
-    """It was started and did not answer."""
+    """An agent was started but did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +53,11 @@ class Peer:
     answer_bytes: int = 0
 
     def forget(self) -> None:
-        """Count anew."""
+        """Reset the counters."""
         self.looks = self.misses = self.answer_bytes = 0
 
     async def keep_asking(self, interval: float) -> None:
-        """Until cancelled."""
+        """Ask the agent once per interval, until cancelled."""
         started = time.monotonic()
         for turn in itertools.count(1):
             try:
@@ -76,8 +73,8 @@ class Peer:
 
 @asynccontextmanager
 async def node_exporter(program: Path, folder: Path) -> AsyncIterator[Peer]:
-    """All collectors it has on by default, scraped over HTTP."""
-    (port,) = free_ports(1)
+    """Run prometheus-node-exporter with its default collectors, scraped over HTTP."""
+    port = free_port()
     command = [str(program), f"--web.listen-address=127.0.0.1:{port}"]
     version = _said([str(program), "--version"]).split("version ")[1].split()[0].rstrip(",")
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -94,8 +91,8 @@ async def node_exporter(program: Path, folder: Path) -> AsyncIterator[Peer]:
 
 @asynccontextmanager
 async def zabbix_agent2(program: Path, folder: Path) -> AsyncIterator[Peer]:
-    """Passive checks, one connection an item as that protocol of version 6 has it."""
-    port = _low_port()
+    """Run zabbix-agent2 with passive checks: one connection per item, as in version 6."""
+    port = free_port()
     configuration = folder / "zabbix.conf"
     configuration.write_text(
         "Server=127.0.0.1\nListenIP=127.0.0.1\nHostname=bench\nLogType=console\n"
@@ -116,7 +113,7 @@ async def zabbix_agent2(program: Path, folder: Path) -> AsyncIterator[Peer]:
 
 @asynccontextmanager
 async def glances(program: Path, folder: Path, interval: float) -> AsyncIterator[Peer]:
-    """Without a screen, writing to a file; only the plugins that show what our agent reports."""
+    """Run glances without a screen. It writes to a file, with the plugins for our agent's values."""
     output = folder / "glances.csv"
     command = [
         *(str(program), "--quiet", "--time", f"{interval:g}", "--config", os.devnull),
@@ -142,7 +139,7 @@ async def glances(program: Path, folder: Path, interval: float) -> AsyncIterator
 
 
 async def zabbix_get(port: int, item: str) -> bytes:
-    """Raises: ValueError when the agent does not know the item."""
+    """Raises: ValueError: the agent does not know the item."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         key = item.encode()
@@ -160,7 +157,7 @@ async def zabbix_get(port: int, item: str) -> bytes:
 
 
 def zabbix_items() -> list[str]:
-    """What our snapshot holds, in that agent's words; it works rates out at its server."""
+    """Return the items of the Zabbix agent that our snapshot contains; its server computes rates."""
     cores = [f"system.cpu.util[{core},user]" for core in range(psutil.cpu_count() or 1)]
     mounts = [mount.mountpoint for mount in psutil.disk_partitions()]
     interfaces = [name for name in psutil.net_io_counters(pernic=True) if name != "lo"]
@@ -184,17 +181,6 @@ def zabbix_items() -> list[str]:
     ]
 
 
-def _low_port() -> int:
-    """A free one that zabbix_agent2 takes: it refuses those above 32767."""
-    ports = list(range(20_000, 32_767))
-    random.shuffle(ports)
-    for port in ports:
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port
-    raise SilentPeerError("no port is free for it")
-
-
 async def _ready(peer: Peer) -> None:
     """Raises: SilentPeerError."""
     end = time.monotonic() + READY_SECONDS
@@ -212,7 +198,7 @@ async def _ready(peer: Peer) -> None:
 
 @contextmanager
 def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Until the block ends; a killed benchmark takes it along."""
+    """Run a process until the block ends, or until the benchmark is killed."""
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", "--", *command],
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"},
@@ -233,7 +219,7 @@ def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[byte
 
 
 def _said(command: list[str]) -> str:
-    """Raises: SilentPeerError, such as where a library it needs is not there."""
+    """Raises: SilentPeerError: for example, a library is missing."""
     try:
         done = subprocess.run(
             command,

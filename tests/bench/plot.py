@@ -1,4 +1,4 @@
-"""A chart as SVG, readable on light and on dark pages."""
+"""A chart as SVG that is readable on light and dark pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 60, 150, 40, 50
-# Told apart by people who see colours differently (Okabe and Ito).
+# Colours that people with colour blindness can distinguish (Okabe and Ito).
 COLOURS = (
     *("#999999", "#0072b2", "#e69f00", "#cc79a7"),
     *("#009e73", "#d55e00", "#56b4e9", "#f0e442"),
@@ -19,7 +19,7 @@ LINES = 5
 def stacked_bars(
     *, title: str, groups: Sequence[str], series: Mapping[str, Sequence[float]]
 ) -> str:
-    """A bar for each group, made of one part a series, of which there are eight at most."""
+    """Return a chart with a bar per group. A bar has one part per series; at most eight series."""
     colours = dict(zip(series, COLOURS[: len(series)], strict=True))
     most = _round_up(max((sum(parts) for parts in zip(*series.values(), strict=True)), default=0))
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
@@ -63,7 +63,7 @@ def _text(x: float, y: float, words: str, *, size: int = 12, anchor: str = "star
 
 
 def _round_up(value: float) -> float:
-    """To one that five lines divide well."""
+    """Round up to a value that five lines divide into round numbers."""
     scale = 1e-6
     while scale * 10 <= value:
         scale *= 10

@@ -1,4 +1,4 @@
-"""What processes take, by the kernel's own account."""
+"""Memory and processor time of processes, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One process and all below it, at one moment."""
+    """Use of one process and its descendants at one moment."""
 
     at: float
     processes: int
@@ -28,18 +28,18 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What one process and all below it took over a while; memory is the most that was read."""
+    """Use of one process and its children over a period; memory is the maximum that was read."""
 
     processes: int
     rss_bytes: int
     pss_bytes: int | None
-    """Each shared page divided by those who share it; None where the kernel does not say."""
+    """Proportional memory: shared pages are divided among their users. None if unknown."""
     cpu_percent: float
-    """Of one core."""
+    """Share of one core."""
 
 
 async def watch(roots: Mapping[str, int], seconds: float) -> dict[str, Use | None]:
-    """Each process by its name; None for one that ended meanwhile."""
+    """Return the use of each process by name; None for a process that ended in that time."""
     readings: dict[str, list[Reading] | None] = {name: [] for name in roots}
     end = time.monotonic() + seconds
     while True:
@@ -48,7 +48,7 @@ async def watch(roots: Mapping[str, int], seconds: float) -> dict[str, Use | Non
             if taken is None:
                 continue
             try:
-                # In a thread, so that what is measured meanwhile in this loop is not held up.
+                # In a thread, so that other measurements in this event loop are not delayed.
                 taken.append(await asyncio.to_thread(read, pid))
             except psutil.NoSuchProcess:
                 readings[name] = None
@@ -60,7 +60,7 @@ async def watch(roots: Mapping[str, int], seconds: float) -> dict[str, Use | Non
 
 
 def read(pid: int) -> Reading:
-    """Raises: psutil.NoSuchProcess when the process itself, not one below it, is gone."""
+    """Raises: psutil.NoSuchProcess: the process itself, not a descendant, has ended."""
     root = psutil.Process(pid)
     rss, cpu, count = 0, 0.0, 0
     pss: int | None = 0
@@ -81,7 +81,7 @@ def read(pid: int) -> Reading:
 
 
 def busy_seconds() -> float:
-    """CPU time that all cores together have spent on anything, since boot."""
+    """Return the busy time of all cores together since boot, in seconds."""
     times = psutil.cpu_times()
     return float(sum(times[:-2]) - times.idle - times.iowait)  # guest time is in user time
 
@@ -98,7 +98,7 @@ def _use(readings: list[Reading]) -> Use:
 
 
 def _memory(pid: int) -> tuple[int, int | None]:
-    """Resident and proportional bytes."""
+    """Return resident and proportional memory in bytes."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except PermissionError:
@@ -112,7 +112,7 @@ def _kibibytes(field: str) -> int:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """With the time of children that have ended and been waited for, so that none is lost."""
+    """Return the CPU time, including that of children that have ended."""
     stat = Path(f"/proc/{pid}/stat").read_text()
     user, system, children_user, children_system = stat.rpartition(")")[2].split()[11:15]
     return (int(user) + int(system) + int(children_user) + int(children_system)) / TICKS

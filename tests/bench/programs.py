@@ -1,4 +1,4 @@
-"""Where the other agents come from, when the machine does not have them.
+"""Other agents, installed if the machine does not have them.
 
 Nothing is installed: Debian packages are unpacked into .cache, so that no service starts.
 """
@@ -21,11 +21,11 @@ SECONDS = 600
 
 
 class MissingProgramError(Exception):
-    """What could not be had, in words for its row of the table."""
+    """A program is not available. The text is shown in its row of the table."""
 
 
 def from_debian(package: str, path: str) -> Path:
-    """The program at `path` of a package, the machine's own or unpacked."""
+    """Return the program at `path` of a package that is installed or unpacked."""
     own = shutil.which(Path(path).name)
     if own is not None:
         return Path(own)
@@ -36,7 +36,7 @@ def from_debian(package: str, path: str) -> Path:
 
 
 def from_pypi(name: str) -> Path:
-    """The program `name` in a virtual environment of the benchmark's own."""
+    """Return the program `name` in the benchmark's own virtual environment."""
     program = VENV / "bin" / name
     uv = str(Path(sys.executable).with_name("uv"))
     current = VENV / REQUIREMENTS.name
@@ -58,7 +58,7 @@ def _unpack(package: str) -> None:
     try:
         _run("apt-get", "-qq", "download", package, folder=building)
     except MissingProgramError:
-        # Lists are often left out of a machine's image.
+        # Images of machines often contain no package lists.
         _run("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "update")
         _run("apt-get", "-qq", "download", package, folder=building)
     for archive in building.glob("*.deb"):

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.settings import REPOSITORY
-from services.kit.tiers import RAW_TABLE, TIERS
-from tests.bench import files, terminal
+from services.kit.metrics.tiers import RAW_TABLE, TIERS
+from tests.bench import consoles, files, first_load, storage, terminal
+from tests.bench.idle import HELP_BOUND, Idle
 from tests.bench.latency import Delays
 from tests.bench.processes import Use
 from tests.bench.seed import Seeded
 from tests.bench.sizes import OnTheWay, Stored
 from tests.bench.surroundings import Surroundings
+from tests.bench.tables import Table
 from tests.bench.throughput import Row
 
 PAGE = REPOSITORY / "docs/benchmarks/README.md"
@@ -31,19 +33,19 @@ class AgentRow:
     misses: int = 0
     bytes_per_look: float | None = None
     memory_ratio: float | None = None
-    """Its resident memory over our agent's, in this run."""
+    """Its resident memory divided by that of our agent in the same run."""
     cpu_ratio: float | None = None
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OneAgent:
-    """The machine's own agent beside its peers, and what one sample costs on its way."""
+    """Figures of our agent and other agents, and the cost of one sample on its way."""
 
     seconds: float
     interval_seconds: float
     cores_busy: float
-    """Of the whole machine over the run, whoever kept them so."""
+    """Busy cores of the whole machine during the run, including other programs."""
     agents: Sequence[AgentRow]
     servers: Mapping[str, Use | None]
     delays: Delays | None
@@ -52,8 +54,8 @@ class OneAgent:
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
-    """What a person feels who works on a server."""
+class TerminalAndFiles:
+    """Delay of keys in a terminal and duration of file transfers."""
 
     terminal: terminal.Figures
     files: files.Figures
@@ -62,18 +64,14 @@ class Hands:
 @dataclass(frozen=True, slots=True)
 class Report:
     surroundings: Surroundings
+    idle: Idle | None
     one_agent: OneAgent | None
-    hands: Hands | None
+    terminal_files: TerminalAndFiles | None
+    consoles: consoles.Figures | None
+    first_load: Sequence[first_load.Load]
+    storage: Sequence[storage.Stored]
     fleets: Sequence[Row]
     history: Seeded | None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
 
 
 def as_text(report: Report) -> str:
@@ -100,7 +98,7 @@ def as_markdown(report: Report) -> str:
 
 
 def write_page(report: Report, page: Path = PAGE) -> None:
-    """Replace what stands between the two marks."""
+    """Replace the text between the two marks."""
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -119,15 +117,36 @@ def _setting(report: Report) -> str:
 
 def _tables(report: Report) -> list[Table]:
     tables = []
+    if report.idle:
+        tables.append(_idle(report.idle))
     if found := report.one_agent:
         tables += [_agents(found), _sizes(found), _delays(found), _servers(found)]
-    if report.hands:
-        tables += [_echoes(report.hands.terminal), _transfers(report.hands.files)]
+    if report.first_load:
+        tables.append(first_load.table(report.first_load))
+    if report.terminal_files:
+        tables += [
+            _echoes(report.terminal_files.terminal),
+            _transfers(report.terminal_files.files),
+        ]
+    if report.consoles:
+        tables += [_consoles(report.consoles), _answers(report.consoles)]
     if report.fleets:
         tables += [_fleets(report.fleets), _costs(report.fleets)]
+    if report.storage:
+        tables.append(storage.table(report.storage))
     if report.history:
         tables += [_kept(report.history), _readings(report.history)]
     return tables
+
+
+def _idle(found: Idle) -> Table:
+    head = ("service", "resident", "proportional", "CPU")
+    rows = [(name, *_use(use)) for name, use in found.services.items()]
+    note = (
+        f"`flotilla --help` takes {found.help_cpu_seconds:.2f} s of processor time;"
+        f" the bound is {HELP_BOUND} s"
+    )
+    return Table("Idle services", head, rows, [note])
 
 
 def _agents(report: OneAgent) -> Table:
@@ -141,10 +160,13 @@ def _agents(report: OneAgent) -> Table:
         if row.problem:
             notes.append(f"{row.name}: {row.problem}")
         if row.misses:
-            notes.append(f"{row.name}: {row.misses} looks failed")
-    notes.append(f"{report.cores_busy:.2f} cores were busy over the run, whoever kept them so")
-    title = f"Agents over {report.seconds:g} s, a look every {report.interval_seconds:g} s"
-    return Table(title, (*head, "looks", "bytes a look"), rows, notes)
+            notes.append(f"{row.name}: {row.misses} reports failed")
+    notes.append(
+        f"{report.cores_busy:.2f} cores of the whole machine were busy during the run, including"
+        " other programs"
+    )
+    title = f"Agents over {report.seconds:g} s, one report every {report.interval_seconds:g} s"
+    return Table(title, (*head, "reports", "bytes per report"), rows, notes)
 
 
 def _sizes(report: OneAgent) -> Table:
@@ -160,23 +182,26 @@ def _sizes(report: OneAgent) -> Table:
         ("both ways, with TCP and IP headers", _bytes(way.wire_with_headers)),
         ("on the bus, with subject and headers", _bytes(way.bus)),
         ("in the database, raw", _bytes(stored.total)),
-        ("of it table", _bytes(stored.table)),
-        ("of it index", _bytes(stored.index)),
-        ("of it TOAST", _bytes(stored.toast)),
+        ("of this, the table", _bytes(stored.table)),
+        ("of this, the index", _bytes(stored.index)),
+        ("of this, TOAST", _bytes(stored.toast)),
     ]
     notes = [f"{way.snapshots} snapshots in {way.batches} batches; {stored.rows:,} rows"]
     return Table("Bytes per snapshot", ("where", "bytes"), rows, notes)
 
 
 def _delays(report: OneAgent) -> Table:
-    found = report.delays
-    head = ("samples", "servers", "p50", "p95", "p99", "most")
+    return _delay_table("Delay from measurement to WebSocket", report.delays)
+
+
+def _delay_table(title: str, found: Delays | None) -> Table:
+    head = ("samples", "servers", "p50", "p95", "p99", "max")
     if found is None:
         row = ("0", "0", *([NONE] * 4))
     else:
         times = (found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms)
         row = (str(found.samples), str(found.servers), *(f"{time:.1f} ms" for time in times))
-    return Table("From measured to WebSocket", head, [row])
+    return Table(title, head, [row])
 
 
 def _servers(report: OneAgent) -> Table:
@@ -186,15 +211,15 @@ def _servers(report: OneAgent) -> Table:
     ]
     head = ("process", "resident", "proportional", "CPU", "processes")
     notes = [f"{name} ended during the run" for name, use in report.servers.items() if use is None]
-    return Table("Server, with this one agent", head, rows, notes)
+    return Table("Services with one agent", head, rows, notes)
 
 
 def _echoes(found: terminal.Figures) -> Table:
     spreads = {
-        "bare round trip of the WebSocket": found.bare,
+        "round trip of a WebSocket ping": found.bare,
         "key to echo": found.echo,
-        "of it above the bare round trip's p50": found.above_bare,
-        "key to echo while `yes` runs beside": found.flood.echo,
+        "key to echo, minus the p50 of the ping": found.above_bare,
+        "key to echo while `yes` runs in another terminal": found.flood.echo,
     }
     rows = [
         (name, *(f"{ms:.1f} ms" for ms in (it.p50, it.p95, it.p99, it.most)))
@@ -205,14 +230,14 @@ def _echoes(found: terminal.Figures) -> Table:
     )
     note = (
         f"`yes` at {found.flood.mib_per_second:.1f} MiB/s; Ctrl-C there acted after"
-        f" {found.flood.interrupted_ms:.0f} ms; memory meanwhile: {growth}"
+        f" {found.flood.interrupted_ms:.0f} ms; memory growth: {growth}"
     )
-    head = ("what", "p50", "p95", "p99", "most")
+    head = ("measured", "p50", "p95", "p99", "max")
     return Table(f"Terminal, {found.keys} keys", head, rows, [note])
 
 
 def _transfers(found: files.Figures) -> Table:
-    ways = {"up": found.up, "down": found.down}
+    ways = {"upload": found.up, "download": found.down}
     names = list(found.up.processor_seconds)
     rows = [
         (
@@ -225,9 +250,29 @@ def _transfers(found: files.Figures) -> Table:
         )
         for direction, way in ways.items()
     ]
-    notes = ["of each program: processor time, and how much its memory grew at the most"]
+    notes = ["per program: processor time and peak growth of memory"]
     title = f"A file of {found.megabytes} MB, checked by SHA-256"
-    return Table(title, ("way", "took", "rate", *names), rows, notes)
+    return Table(title, ("direction", "time", "rate", *names), rows, notes)
+
+
+def _consoles(found: consoles.Figures) -> Table:
+    title = (
+        f"Delay from measurement to each of {found.consoles} consoles, with {found.agents:,} agents"
+        f" that report every {consoles.INTERVAL:g} s"
+    )
+    return _delay_table(title, found.delays)
+
+
+def _answers(found: consoles.Figures) -> Table:
+    cells = [
+        (
+            *(kind, str(times.requests), str(times.failed)),
+            *(f"{ms:.1f} ms" for ms in (times.p50, times.p95, times.most)),
+        )
+        for kind, times in found.answers.items()
+    ]
+    title = f"API beside them, {found.requests_per_second:g} requests/s"
+    return Table(title, ("request", "requests", "failed", "p50", "p95", "max"), cells)
 
 
 def _fleets(rows: Sequence[Row]) -> Table:
@@ -245,11 +290,11 @@ def _fleets(rows: Sequence[Row]) -> Table:
     ]
     first = rows[0]
     title = (
-        f"Fleets, each agent a snapshot every {first.interval_seconds:g} s, over"
+        f"Fleets: each agent sends a snapshot every {first.interval_seconds:g} s, over"
         f" {first.seconds:.0f} s; NATS syncs every message"
     )
     notes = [f"{row.agents:,} agents: {row.problem}" for row in rows if row.problem]
-    return Table(title, (*head, "lag/s", "lost", "doubled", "cores busy"), cells, notes)
+    return Table(title, (*head, "lag/s", "lost", "duplicated", "cores busy"), cells, notes)
 
 
 def _costs(rows: Sequence[Row]) -> Table:
@@ -285,14 +330,17 @@ def _kept(history: Seeded) -> Table:
         for kept in history.kept
     ]
     size = history.size
-    title = f"Kept for {size.servers:,} servers and {size.days} days"
-    head = ("table", "rows", "bytes a row", f"bytes a {SNAPSHOT_SECONDS:g} s snapshot")
-    note = "nothing is compressed: TimescaleDB's Community edition does that, Debian's has it not"
+    title = f"Storage for {size.servers:,} servers and {size.days} days"
+    head = ("table", "rows", "bytes per row", f"bytes per {SNAPSHOT_SECONDS:g} s snapshot")
+    note = (
+        "nothing is compressed: only the Community edition of TimescaleDB compresses, and Debian's"
+        " package is another edition"
+    )
     return Table(title, head, cells, [note])
 
 
 def _readings(history: Seeded) -> Table:
-    head = ("range", "requests", "points", "p50", "p95", "most")
+    head = ("range", "requests", "points", "p50", "p95", "max")
     cells = [
         (
             *(read.range, str(read.requests), str(read.points)),
@@ -300,7 +348,7 @@ def _readings(history: Seeded) -> Table:
         )
         for read in history.readings
     ]
-    return Table("History of a random one of them, through the API", head, cells)
+    return Table("History of a random server, read through the API", head, cells)
 
 
 def _use(use: Use | None) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Measure this revision on this machine; docs/benchmarks says what each figure is."""
+"""Measure this revision on this machine; docs/benchmarks explains each figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from deploy.local.debian import APT_INSTALL
 from deploy.local.settings import Settings, state_folder
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot
 from tests.bench import (
+    consoles,
     files,
+    first_load,
+    idle,
     installed,
     latency,
     own_stack,
@@ -29,26 +32,31 @@ from tests.bench import (
     report,
     seed,
     sizes,
+    storage,
     surroundings,
     terminal,
     throughput,
 )
 from tests.bench.peers import Peer
 from tests.bench.processes import Use, busy_seconds, watch
-from tests.bench.report import AgentRow, Hands, OneAgent, Report
+from tests.bench.report import AgentRow, OneAgent, Report, TerminalAndFiles
 
 INTERVAL = 2.0  # seconds; our agent's own default
 WARM_UP = 3 * INTERVAL
 FLEET_INTERVAL = 5.0  # seconds
-READINGS = 200  # of each range of history
-KEYS = 500  # pressed in a terminal
+AFTER_USE_SECONDS = 20.0
+READINGS = 200  # per range of history
+KEYS = 500  # keys pressed in a terminal
 FILE_MEGABYTES = 200
-PARTS = ("agent", "hands", "fleets", "history")
+PARTS = (
+    *("services", "agent", "first-load", "terminal-files", "consoles", "fleets", "storage"),
+    "history",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was seen while all ran side by side."""
+    """Figures of agents that ran side by side."""
 
     used: Mapping[str, Use | None]
     peers: Sequence[AgentRow]
@@ -74,8 +82,12 @@ def main() -> int:
         subprocess.run([APT_INSTALL, "iproute2"], check=True)
     done = Report(
         surroundings=surroundings.look(),
+        idle=_idle() if "services" in given.only else None,
         one_agent=_one_agent(given.seconds) if "agent" in given.only else None,
-        hands=_hands() if "hands" in given.only else None,
+        terminal_files=_terminal_files() if "terminal-files" in given.only else None,
+        consoles=_consoles(given.seconds) if "consoles" in given.only else None,
+        first_load=_first_load() if "first-load" in given.only else (),
+        storage=_storage() if "storage" in given.only else (),
         fleets=_fleets(given.agents, given.seconds) if "fleets" in given.only else (),
         history=_history(given.servers) if "history" in given.only else None,
     )
@@ -91,7 +103,15 @@ def main() -> int:
             (report.PAGE.parent / "throughput.svg").write_text(throughput.draw(done.fleets))
     sys.stdout.write(report.as_markdown(done) if given.markdown else report.as_text(done))
     say(f"written to {written}")
-    return 1 if any(row.missing or row.duplicated for row in done.fleets) else 0
+    if any(row.missing or row.duplicated for row in done.fleets):
+        return 1
+    return 0 if done.idle is None or done.idle.within_bounds else 1
+
+
+def _idle() -> idle.Idle:
+    say("services that have nothing to do")
+    with own_stack.running() as settings:
+        return asyncio.run(idle.measure(settings))
 
 
 def _one_agent(seconds: float) -> OneAgent:
@@ -100,13 +120,30 @@ def _one_agent(seconds: float) -> OneAgent:
         return asyncio.run(measure(settings, seconds))
 
 
-def _hands() -> Hands:
+def _terminal_files() -> TerminalAndFiles:
     say(f"{KEYS} keys in a terminal, and {FILE_MEGABYTES} MB up and down")
     with own_stack.running() as settings:
-        return Hands(
+        return TerminalAndFiles(
             terminal=asyncio.run(terminal.measure(settings, KEYS)),
             files=asyncio.run(files.measure(settings, FILE_MEGABYTES)),
         )
+
+
+def _first_load() -> list[first_load.Load]:
+    say("first load of the console over a slow line")
+    with own_stack.running() as settings:
+        return first_load.measure(settings)
+
+
+def _storage() -> list[storage.Stored]:
+    say("rows on both editions of TimescaleDB")
+    with own_stack.running() as settings:
+        return storage.measure(settings)
+
+
+def _consoles(seconds: float) -> consoles.Figures:
+    say(f"{consoles.CONSOLES} consoles beside {consoles.AGENTS:,} agents")
+    return consoles.run(consoles.AGENTS, consoles.CONSOLES, seconds)
 
 
 def _fleets(agents: Sequence[int], seconds: float) -> list[throughput.Row]:
@@ -152,7 +189,8 @@ async def observe(settings: Settings, seconds: float) -> Observed:
         roots |= {peer.name: peer.process.pid for peer in beside}
         say(f"starting {installed.NAME}")
         built = await stack.enter_async_context(installed.running(settings))
-        roots |= {installed.NAME: built.process.pid}
+        pid = built.program.process.pid
+        roots |= {installed.NAME: pid}
         await asyncio.sleep(WARM_UP)
         say(f"measuring for {seconds:g} s")
         first = await sizes.mark(tap, pids["agent"], edge)
@@ -163,14 +201,18 @@ async def observe(settings: Settings, seconds: float) -> Observed:
         used = await watch(roots, seconds)
         busy = busy_seconds() - busy
         rows = [AgentRow(installed.NAME, __version__, used[installed.NAME])]
-        rows += [_peer_row(peer, used[peer.name]) for peer in beside]
         last = await sizes.mark(tap, pids["agent"], edge)
+        say("using terminals, files and commands")
+        await installed.use(settings, built)
+        after = await watch({installed.AFTER_USE: pid}, AFTER_USE_SECONDS)
+        rows.append(AgentRow(installed.AFTER_USE, __version__, after[installed.AFTER_USE]))
+        rows += [_peer_row(peer, used[peer.name]) for peer in beside]
     on_the_way = sizes.between(first, last, tap.snapshots)
     return Observed(used, [*rows, *absent], busy / seconds, delays, on_the_way, tap.snapshots)
 
 
 async def _start_peers(stack: AsyncExitStack, folder: Path) -> tuple[list[Peer], list[AgentRow]]:
-    """Those that run and are asked from now on, and rows for those that cannot be had."""
+    """Start the other agents; return those that run, and rows for those that are not available."""
     known: dict[str, Callable[[], AbstractAsyncContextManager[Peer]]] = {
         "prometheus-node-exporter": lambda: peers.node_exporter(
             programs.from_debian("prometheus-node-exporter", "usr/bin/prometheus-node-exporter"),
@@ -232,7 +274,7 @@ def _peer_row(peer: Peer, use: Use | None) -> AgentRow:
 
 
 def _compared(rows: Sequence[AgentRow]) -> list[AgentRow]:
-    """With the ratios to the first, which is ours."""
+    """Return the rows with their ratios to the first row, which is our agent."""
     ours = rows[0].use
     if ours is None or not ours.cpu_percent:
         return list(rows)

@@ -1,7 +1,7 @@
-"""A month of a fleet's history, made in minutes, and how fast it is read.
+"""Generation of a month of a fleet's history within minutes, and the speed of reading it.
 
-Samples and minutes are made by SQL, in the order in which they would have come; the coarser
-tiers, and all of the last two days, by the rollup's own statements.
+SQL generates samples and minutes in the order in which they would have arrived. The statements of the
+rollup compute the coarser tiers and everything of the last two days.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from psycopg import sql
 
 from deploy.local import machine, processes
 from deploy.local.settings import Settings, read
-from services.ingest.store import rollup, traffic
-from services.kit.sample import METRICS
-from services.kit.tiers import (
+from services.ingest.store import rollup, rollup_columns, traffic
+from services.kit.metrics.fields import METRICS
+from services.kit.metrics.tiers import (
     COARSE,
     COUNTERS,
     GAUGES,
@@ -45,8 +45,8 @@ from services.kit.tiers import (
 )
 from tests.bench import own_stack
 
-DETAIL_BYTES = 135  # of a machine with two cores, one disk and one interface
-# What a whole load of each gauge is.
+DETAIL_BYTES = 135  # size for a machine with two cores, one disk and one interface
+# Value of each gauge at full load.
 SCALE = {
     **dict.fromkeys(GAUGES, 100.0),
     **dict.fromkeys(("mem_used", "mem_cached", "swap_used"), 4e9),
@@ -66,7 +66,7 @@ RANGES = {
     "1 y": timedelta(days=365),
 }
 WRITERS = 2  # connections at a time
-# Of samples at a time: they lie in the order they came, whatever the step.
+# Range of samples per statement. It does not influence their order on disk.
 RAW_STEP = timedelta(hours=2)
 
 
@@ -128,7 +128,7 @@ def main() -> int:
 
 
 def run(size: Size, requests: int, state: Path | None = None) -> Seeded:
-    """Seed a stack that is up, or one of its own, and read each range so many times."""
+    """Fill a running stack, or a separate one, and read each range `requests` times."""
     with ExitStack() as stack:
         settings = (
             Settings(state, read(state / "flotilla.env"), own_database=True)
@@ -151,7 +151,7 @@ def run(size: Size, requests: int, state: Path | None = None) -> Seeded:
 
 
 async def seed(url: str, size: Size) -> tuple[list[str], list[Kept]]:
-    """Fill the tables; the servers' ids, and what the rows take."""
+    """Fill the tables; return the ids of the servers and the sizes of the tables."""
     now = floor(datetime.now(timezone.utc), MINUTE.step)
     raw_from = floor(now - timedelta(hours=size.raw_hours), TWO_HOURS.width)
     first = floor(now - timedelta(days=size.days), timedelta(days=1))
@@ -190,10 +190,10 @@ async def seed(url: str, size: Size) -> tuple[list[str], list[Kept]]:
         )
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         say("traffic")
-        # In order: a step is from the fact before.
+        # In order, because a step is the growth since the previous record.
         for since, until in windows(raw_from, floor(now, TRAFFIC.width), TRAFFIC.step):
             ends = await traffic.roll(connection, since=since, until=until)
-            await traffic.open_periods(connection, marks=ends)
+            await traffic.create_periods(connection, records=ends)
         await traffic.count_periods(connection, until=floor(now, TRAFFIC.width))
         for name, step in [
             (RAW, MINUTE.step),
@@ -223,7 +223,7 @@ def windows(since: datetime, until: datetime, step: timedelta) -> list[tuple[dat
 
 
 async def each(url: str, work: Sequence[tuple[datetime, datetime]], put: object) -> None:
-    """A few windows at a time, each on a connection of a writer's own."""
+    """Handle a few windows at a time, each on its own connection."""
     waiting = iter(work)
 
     async def write() -> None:
@@ -244,7 +244,7 @@ async def add_servers(connection: psycopg.AsyncConnection, count: int) -> list[s
     return [vps_id for (vps_id,) in await cursor.fetchall()]
 
 
-# A day's wave, a server's own place in it, and noise.
+# Values are a daily wave, shifted per server, plus noise.
 _SERVERS = (
     " (SELECT id, row_number() OVER () AS n FROM vps WHERE id = ANY (%(fleet)s::uuid[])) AS vps"
 )
@@ -255,7 +255,7 @@ _VALUES = (
     " CROSS JOIN LATERAL (SELECT extract(epoch FROM t)::float8 AS s) e CROSS JOIN LATERAL (SELECT"
     " (0.4 + 0.3 * sin(s / 13751 + hashtext(id::text)) + 0.3 * random())::real AS v) w"
 )
-# As they come, and as a step of rolling up leaves them.
+# The order in which samples arrive, and the order after a step of the rollup.
 _BY_TIME = f" FROM{_TIMES} CROSS JOIN{_SERVERS}{_VALUES} ORDER BY t"
 _BY_SERVER = f" FROM{_SERVERS} CROSS JOIN{_TIMES}{_VALUES} ORDER BY id, t"
 
@@ -274,7 +274,7 @@ async def put_raw(
     values |= dict.fromkeys(("net_rx_total", "net_tx_total"), "((s - 1.5e9) * 20000)::bigint")
     values |= {"temperature": "NULL", "cpu_steal": "0"}
     names = [metric.name for metric in METRICS]
-    # Agents do not report on the same instant.
+    # Agents do not report at the same moment.
     await _put(
         connection,
         fleet,
@@ -303,7 +303,7 @@ async def put_tier(
                 values[name + suffix] = f"{value} * {factor})::real"
             elif not suffix or has(tier, name, Aggregate(suffix[1:])):
                 values[name + suffix] = "NULL"
-    names = rollup.columns(tier)
+    names = rollup_columns.columns(tier)
     await _put(
         connection,
         fleet,
@@ -350,7 +350,7 @@ async def bytes_kept(connection: psycopg.AsyncConnection) -> list[Kept]:
 def measure(
     client: httpx.Client, fleet: Sequence[str], name: str, span: timedelta, requests: int
 ) -> Reading:
-    """Random servers; half of the windows end now, half at some time before."""
+    """Read random servers. Half of the ranges end now, the others end earlier."""
     dice = random.Random(name)
     now = datetime.now(timezone.utc)
     taken, points = [], 0

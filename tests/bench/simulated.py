@@ -1,4 +1,4 @@
-"""One simulated agent: an agent's rules for what it sends, sends again and forgets."""
+"""One simulated agent, with the agent's rules for sending, resending and deleting batches."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Batch:
     times_ms: Sequence[int]
     state: State = State.READY
     at: float = 0.0
-    """Monotonic: READY not before it, ACCEPTED since it."""
+    """Monotonic time: a READY batch is not sent before it; an ACCEPTED batch was accepted then."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What all agents of a process counted; delays since they were last read."""
+    """Counters of all agents of a process, and delays since they were last read."""
 
     collected: int = 0
     accepted: int = 0
@@ -180,7 +180,7 @@ class Agent:
             self.stream.send(message.SerializeToString())
 
     def look(self, now: float) -> None:
-        """What a clock has to start: time-outs, heartbeats, replays."""
+        """Handle timeouts, heartbeats and replays that are due at this time."""
         if self.phase is Phase.CONNECTING and now - self.opened_at > HANDSHAKE_SECONDS:
             self.lose("HANDSHAKE", now)
         elif self.phase is Phase.OPEN:
@@ -202,7 +202,7 @@ class Agent:
         self._write(MessageToServer(heartbeat=beat))
 
     def _replay(self, now: float) -> None:
-        """Send again what was accepted long ago and is not known to be durable."""
+        """Send batches again that were accepted long ago and are not known to be durable."""
         left = REPLAYS_A_LOOK
         for batch in self.batches.values():
             if batch.state is State.ACCEPTED and now - batch.at > self.fleet.replay_after:
@@ -214,7 +214,7 @@ class Agent:
                 return
 
     def lose(self, status: str, now: float) -> None:
-        """Let go of the stream, or take it as lost, and come back later."""
+        """Give up the stream and connect again later."""
         if self.stream is not None:
             self.stream.abort()
             self.stream = None
@@ -240,7 +240,7 @@ class Agent:
         self.lose(status, time.monotonic())
 
     def received(self, data: bytes) -> None:
-        self.heartbeat_asked = 0.0  # any word is a sign of life
+        self.heartbeat_asked = 0.0  # any message shows that the server is alive
         self.heard = True
         message = MessageToAgent.FromString(data)
         kind = message.WhichOneof("payload")

@@ -1,4 +1,4 @@
-"""Bytes a snapshot takes: as a message, on the wire, on the bus and in the database."""
+"""Bytes per snapshot: as a message, on the wire, on the bus and in the database."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from psycopg.rows import args_row
 
 from deploy.local.settings import Settings
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot, PerformanceSnapshotBatch
-from services.ingest import rows
-from services.ingest.store import performance
-from services.kit import subjects
+from services.ingest.store import performance, rows
+from services.kit.bus import subjects
 
 MARK_SECONDS = 30.0
-# Between two snapshots, when all that follows from the last has been said.
+# Time after a snapshot until all its messages have been exchanged, in seconds.
 QUIET = 0.5
 SEGMENT_HEADERS = 52  # bytes: IPv4 and TCP with time stamps
 SERVERS = 50
@@ -35,7 +34,7 @@ INTERVAL_MS = 2_000
 
 @dataclass(slots=True)
 class Tap:
-    """What passes on the bus from one server's agent."""
+    """Messages on the bus from one server's agent."""
 
     client: Client
     snapshots: list[PerformanceSnapshot] = field(default_factory=list)
@@ -55,7 +54,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Counters between two snapshots."""
+    """Values of the counters at a moment between two snapshots."""
 
     snapshots: int
     batches: int
@@ -81,7 +80,7 @@ class OnTheWay:
     batches: int
     message: float
     wire_up: float | None
-    """TLS records and all, in TCP's payload; None where the connection was made anew meanwhile."""
+    """TCP payload, including TLS records; None if the connection was replaced in that time."""
     wire_down: float | None
     wire_with_headers: float | None
     bus: float
@@ -89,7 +88,7 @@ class OnTheWay:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Bytes per row, of all chunks."""
+    """Bytes per row, over all chunks."""
 
     rows: int
     table: float
@@ -141,9 +140,9 @@ def between(first: Mark, last: Mark, snapshots: Sequence[PerformanceSnapshot]) -
 
 
 async def stored(url: str, snapshots: Sequence[PerformanceSnapshot]) -> Stored:
-    """Fill the table through the writer's own insert: what was measured, again and again.
+    """Fill the table with the writer's own insert statement; the measured snapshots are repeated.
 
-    Fifty servers report by turns, as in a fleet: an index filled in its own order would be
+    Fifty servers report in turn, as in a fleet. An index that is filled in its own order would be
     smaller.
     """
     async with await psycopg.AsyncConnection.connect(url) as connection:
@@ -196,7 +195,7 @@ def _repeated(
 
 
 def _wire(agent: int, edge_port: int) -> Wire:
-    """By the kernel's counters of that socket, which a relay in between would disturb."""
+    """Return the kernel's counters of the agent's socket. A relay would change the figures."""
     ports = [
         connection.laddr.port
         for connection in psutil.Process(agent).net_connections("tcp")

@@ -1,4 +1,4 @@
-"""What a figure is worth nothing without: the machine, the revision, the command."""
+"""The context of the figures: machine, revision, command."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def look() -> Surroundings:
 
 
 def _revision() -> str:
-    """With `+changes` where the work tree is not what was committed."""
+    """Return the revision, with `+changes` if the work tree has uncommitted changes."""
     told = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"],
         cwd=REPOSITORY,

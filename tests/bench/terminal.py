@@ -1,10 +1,10 @@
-"""From a key to its echo on a screen, through a whole stack of this machine's own.
+"""Delay from a key to its echo, through a separate complete stack on this machine.
 
     python tests/bench/terminal.py [--keys 500]
 
-Browser's end of a WebSocket → gateway → shellproxy → edge → agent → `cat` on a PTY, and back.
-Beside it the bare round trip, a WebSocket's ping to the same gateway; then all of it again while
-`yes` runs in another terminal. Prints JSON.
+The path is WebSocket client → gateway → shellproxy → edge → agent → `cat` on a PTY, and back. For
+comparison, the round trip of a WebSocket ping to the same gateway is measured. Then everything is
+measured again while `yes` runs in another terminal. Prints JSON.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tests.fixtures import programs
 from tests.fixtures.programs import Program
 from tests.fixtures.terminals import Screen, screen
 
-PAUSE = 0.02  # seconds between keys; a quick typist's are 0.08
+PAUSE = 0.02  # seconds between keys; a fast typist needs 0.08
 WARM_UP = 50  # keys
-FLOOD_SETTLES = 3.0  # seconds until buffers hold what they may
+FLOOD_SETTLES = 3.0  # seconds until the buffers are full
 MIB = 1024 * 1024
 PATH = ("gateway", "shellproxy", "edge", "nats")
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Milliseconds."""
+    """Delays in milliseconds."""
 
     p50: float
     p95: float
@@ -47,14 +47,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """While `yes` runs in another terminal of the same server."""
+    """Figures while `yes` runs in another terminal of the same server."""
 
     mib_per_second: float
     echo: Spread
     interrupted_ms: float
-    """From Ctrl-C to its echo."""
+    """Delay from Ctrl-C to its echo."""
     memory_growth: dict[str, int]
-    """Bytes resident, by program, over the flood."""
+    """Growth of resident memory during the flood, in bytes by program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ async def measure(settings: Settings, keys: int) -> Figures:
 
 
 async def _cat(terminal: Screen) -> None:
-    """A program that says what it reads, by itself."""
+    """Start a program that echoes its input."""
     await terminal.frame(type="ready")
     await terminal.type(b"stty raw -echo; printf 'rea''dy'; exec cat\r")
     await terminal.shows(b"ready")

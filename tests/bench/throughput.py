@@ -1,9 +1,10 @@
-"""How the path from agents to the database fares by number of agents.
+"""Throughput from agents to the database, by number of agents.
 
     python tests/bench/throughput.py [--agents 100 1000 …] [--seconds 60]
 
-One simulated fleet a row, each against the same running stack whose NATS syncs every message to
-disk; generator and servers share the machine. `make bench` keeps the figures; this looks closer.
+Each row is one simulated fleet. All fleets use the same running stack, whose NATS syncs every message
+to disk. The load generator and the services share the machine. `make bench` records such figures;
+this program is for closer examination.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 from nats.js import JetStreamContext
 
-from services.kit.subjects import Durable, Stream
+from services.kit.bus.subjects import Durable, Stream
 from tests.bench import fleet_process, fleet_stack, plot
 from tests.bench.fleet import Figures
 from tests.bench.fleet_process import FleetError, FleetProcess
@@ -28,10 +29,10 @@ from tests.bench.ledger import Ledger, verify
 from tests.bench.processes import Reading, busy_seconds, read
 
 AGENTS = (100, 1_000, 5_000, 10_000)
-RAMP_RATE = 100  # agents a second
+RAMP_RATE = 100  # new agents per second
 CONNECT_SECONDS = 180.0
 SETTLE_SECONDS = 60.0
-IN_HAND = 5  # samples of an agent that keeps up; acknowledgements tell of a few at once
+IN_HAND = 5  # undelivered samples of an agent that keeps up; an acknowledgement covers several
 LOOK_EVERY = 2.0  # seconds
 
 
@@ -41,11 +42,11 @@ class Look:
 
     seconds: float
     unread: int
-    """Messages in the stream that the writer has not fetched."""
+    """Messages in the JetStream stream that the writer has not fetched."""
     in_hand: int
     """Samples that no agent knows to be durable."""
     durable_after: float | None
-    """Seconds from measured to known durable, median of a second."""
+    """Delay from the measurement until the sample is known to be durable; median of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Cost:
     cpu_seconds_per_1000: float
     """CPU seconds for 1,000 durable snapshots."""
     cpu_percent: float
-    """Of one core."""
+    """Share of one core."""
     rss_bytes: int
 
 
@@ -67,11 +68,11 @@ class Row:
     connected: int
     accepted_p50_ms: float
     accepted_p99_ms: float
-    """The median second's."""
+    """Percentile of the median second."""
     durable_p50_ms: float
     durable_p99_ms: float
     lag_grows_by_second: float
-    """Samples that stay in hand more, each second; about 0 when the system keeps up."""
+    """Growth of the undelivered samples per second; about 0 if the system keeps up."""
     retries: int
     lost_streams: int
     missing: int
@@ -106,7 +107,7 @@ def main() -> int:
 def run(
     agents: Sequence[int], *, interval: float, seconds: float, sync_always: bool = True
 ) -> list[Row]:
-    """A row for each fleet, on a stack of its own; none after the first that does not hold."""
+    """Return a row per fleet, on a separate stack. Stop after the first that cannot keep up."""
     with fleet_stack.running(Variant(sync_always=sync_always)) as stack:
         return asyncio.run(measure(stack, agents, interval, seconds))
 
@@ -139,7 +140,7 @@ async def _row(stack: FleetStack, agents: int, interval: float, seconds: float) 
                 seconds=CONNECT_SECONDS,
                 otherwise="not all agents connected",
             )
-            # What gathered while they connected is no part of the measurement.
+            # Samples that accumulated while the agents connected are not part of the measurement.
             await fleet.until(
                 lambda figures: figures.in_hand <= max(IN_HAND * agents, 100),
                 seconds=SETTLE_SECONDS,
@@ -176,7 +177,7 @@ async def _drain(fleet: FleetProcess) -> bool:
 
 
 class _Observed:
-    """A run's raw figures; called with what is known afterwards, its row."""
+    """Raw figures of a run. Calling it with the final figures returns the row."""
 
     def __init__(self, agents: int, interval: float) -> None:
         self.agents = agents
@@ -273,7 +274,7 @@ def _median(seconds: Sequence[float]) -> float:
 
 
 def _slope(looks: Sequence[Look]) -> float:
-    """Of samples in hand over time, by least squares."""
+    """Return the growth of samples in hand over time, by least squares."""
     if len({look.seconds for look in looks}) < 2:
         return 0.0
     return statistics.linear_regression(

@@ -1,6 +1,6 @@
-"""The writer with the one mistake it must not make: it acknowledges before it commits.
+"""A writer with a deliberate mistake: it acknowledges before it commits.
 
-The suite runs it to see whether its checker sees what is lost then.
+The suite runs it to check that its checker finds the samples that are lost.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from contextlib import AsyncExitStack
 from nats.aio.msg import Msg
 
 from services.ingest.settings import WriterSettings
-from services.ingest.writer import Load, Writer
-from services.kit import bus, database, runner, subjects, telemetry
-from services.kit.consumer import Consumer
+from services.ingest.writer import PendingWrites, Writer
+from services.kit import observability, runner
+from services.kit.bus import connection as bus
+from services.kit.bus import subjects
+from services.kit.bus.consumer import Consumer
+from services.kit.database import pool as database
 from services.kit.health import Health
 from services.kit.settings import load
 
@@ -24,18 +27,18 @@ COMMIT_DELAY = 1.0  # seconds, in which it may be killed
 
 class EagerWriter(Writer):
     async def write(self, messages: Sequence[Msg]) -> None:
-        taken = Load()
+        taken = PendingWrites()
         for message in messages:
             taken.add(message)
             await message.ack()
-        await self._tell_edges(taken)
+        await self._notify_edges(taken)
         await asyncio.sleep(COMMIT_DELAY)
         await super().write(messages)
 
 
 async def run() -> None:
     settings = load(WriterSettings)
-    telemetry.configure(settings, service="writer")
+    observability.configure(settings, service="writer")
     async with AsyncExitStack() as stack:
         user, password = subjects.User.WRITER, settings.nats_writer_password
         connection = await stack.enter_async_context(

@@ -1,4 +1,4 @@
-"""The faults, each from its beginning to the moment it is over. What they return goes into its line."""
+"""The faults, each from its beginning to its end. They return the text for their line of the report."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from pathlib import Path
 import psutil
 
 from deploy.local.settings import REPOSITORY
-from services.kit import bus, subjects
-from services.kit.subjects import Stream
+from services.kit.bus import connection as bus
+from services.kit.bus import subjects
+from services.kit.bus.subjects import Stream
+from services.kit.services import SERVICES
 from tests.bench import content, fleet_stack, oracle
 from tests.bench.oracle import Word
+from tests.chaos.hostile import hostile_clients
 from tests.chaos.real_agents import kill_agents
 from tests.chaos.scene import INTERVAL, FaultError, Scene
 
-KILLABLE = ("edge", "writer", "rollup", "gateway", "shellproxy", "nats", "postgres")
+KILLABLE = (*SERVICES, "nats", "postgres")
 NOTICE_SECONDS = 80.0
 POISON = 20  # messages
-# Half a minute more than whole ones: to which it is rounded, milliseconds on the way decide.
+# Half a minute more than whole minutes, so milliseconds of delay decide how it is rounded.
 CLOCK_AGENTS, CLOCK_FIRST, CLOCK_AHEAD = 20, 30_000, 7_230.004
 CLOCK_RESIDUES = (30_004, -29_996)  # ms
 STORM_AGENTS, STORM_FIRST, STORM_INTERVAL = 1_000, 40_000, 5.0
-STORM_MEMORY = 2.0  # times what the edge took before
+STORM_MEMORY = 2.0  # times the memory that the edge used before
 EAGER_KILLS = 3
-TMPFS_BYTES = 24 << 30  # NATS reserves what its streams may take; a tmpfs takes what is used
-FULL_BYTES = 300_000  # of room that is left in the stream
+TMPFS_BYTES = 24 << 30  # NATS reserves the limits of its streams; a tmpfs uses only memory for data
+FULL_BYTES = 300_000  # space that is left in the stream
 
 Fault = Callable[[Scene], Awaitable[str]]
 
@@ -52,7 +55,7 @@ async def kill(scene: Scene, name: str) -> str:
 
 
 async def kill_all(scene: Scene, rounds: int) -> str:
-    """Each once a round, in random order; the next may fall while the last comes back."""
+    """Run each fault once per round, in random order. One may begin while the system recovers from another."""
     killed = []
     for _ in range(rounds):
         for name in scene.random.sample(KILLABLE, len(KILLABLE)):
@@ -76,7 +79,7 @@ async def away(scene: Scene, name: str) -> str:
 
 
 async def hang(scene: Scene, name: str) -> str:
-    """It takes connections and answers nothing."""
+    """Pause NATS: it accepts connections and answers nothing."""
     scene.signal_all(name, signal.SIGSTOP)
     try:
         await asyncio.sleep(scene.away.network)
@@ -93,7 +96,7 @@ async def cut_network(scene: Scene) -> str:
 
 
 async def half_open(scene: Scene) -> str:
-    """Both ends must notice by themselves that nothing comes any more."""
+    """Cut the network silently: both ends must notice it by themselves."""
     begin = time.monotonic()
     scene.relay.cut()
     try:
@@ -117,7 +120,7 @@ async def half_open(scene: Scene) -> str:
 
 
 async def duplicates(scene: Scene) -> str:
-    """What is durable comes again under other ids, as after the window."""
+    """Publish durable batches again under other ids, as after the deduplication window."""
     scene.fleet.tell("mark 0")
     await asyncio.sleep(1.5)
     known = [record for record in oracle.read(scene.fleet.oracle) if record.word is Word.DURABLE][
@@ -145,7 +148,7 @@ async def duplicates(scene: Scene) -> str:
 
 
 async def poison(scene: Scene) -> str:
-    """What can never be written, from someone who holds the edge's password."""
+    """Publish messages that can never be stored, with the edge's password."""
     before = (await scene.stream(Stream.DEADLETTERS)).state.messages
     async with scene.jetstream("edge") as jetstream:
         for number in range(POISON):
@@ -175,7 +178,7 @@ async def clock_off(scene: Scene) -> str:
 
 
 async def stream_full(scene: Scene) -> str:
-    """Nobody reads, the stream fills: refuse, keep what is unread, take again once it was read."""
+    """Fill the stream while nobody reads: it must refuse new messages, keep the unread ones, and accept again later."""
     info = await scene.stream(Stream.TELEMETRY)
     await scene.stop("writer")
     retries = scene.fleet.figures.retries
@@ -208,7 +211,7 @@ async def disk_full(scene: Scene) -> str:
         raise FaultError("NATS' folder is no file system of its own here")
     folder = scene.stack.settings.state / "nats"
     retries = scene.fleet.figures.retries
-    await scene.stop("writer")  # what it reads would make room
+    await scene.stop("writer")  # reading would free space
     await _resize(folder, shutil.disk_usage(folder).used + FULL_BYTES)
     try:
         await scene.fleet.until(
@@ -236,7 +239,7 @@ async def _resize(folder: Path, size: int) -> None:
 
 
 async def restart_storm(scene: Scene) -> str:
-    """A thousand agents come back at once; the edge must not grow with the crowd at its door."""
+    """Reconnect a thousand agents at once: the memory of the edge must not grow with their number."""
     await fleet_stack.register(scene.stack, STORM_FIRST, STORM_AGENTS)
     options = {"first": STORM_FIRST, "interval": STORM_INTERVAL, "ramp": 20, "replay_after": 60}
     async with scene.other_fleet("storm", agents=STORM_AGENTS, **options) as fleet:
@@ -267,7 +270,7 @@ async def restart_storm(scene: Scene) -> str:
 
 
 async def acknowledge_before_commit(scene: Scene) -> str:
-    """The mistake the checker must see."""
+    """Run the writer with a mistake that the checker must find."""
     command = [sys.executable, str(REPOSITORY / "tests/chaos/eager_writer.py")]
     await asyncio.to_thread(scene.restart_as, {"writer": command})
     for _ in range(EAGER_KILLS):
@@ -292,6 +295,7 @@ CASES = (
     Case("duplicates", duplicates, in_short=True),
     Case("poison", poison, in_short=True),
     Case("clock-off", clock_off, in_short=True),
+    Case("hostile-clients", hostile_clients, in_short=True),
     Case("kill-all", partial(kill_all, rounds=1), in_short=True),
     Case("kill-all-again", partial(kill_all, rounds=8)),
     Case("stream-full", stream_full),

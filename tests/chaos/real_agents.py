@@ -1,4 +1,4 @@
-"""The product's own agents beside the simulated ones: killed at any moment, they lose nothing."""
+"""Real agents beside the simulated ones. They are killed at any moment and must lose nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 from nacl.signing import SigningKey
 
-from agent.identity import Identity, StateFolder
+from agent.base.identity import Identity, StateFolder
 from deploy.local.settings import REPOSITORY
 from tests.bench import content, fleet_stack
 from tests.bench.ledger import EPOCH
@@ -33,7 +33,7 @@ class RealAgent:
     state: Path
     process: asyncio.subprocess.Process | None = None
     kept: set[int] = field(default_factory=set)
-    """Times (ms) that a killed agent left in its spool: not known to be durable then."""
+    """Times (ms) of the samples in the spool of a killed agent."""
 
     async def start(self) -> None:
         config = self.state / "config.toml"
@@ -60,7 +60,7 @@ class RealAgent:
         spool.close()
 
     def stored(self, url: str) -> list[int]:
-        """Times (ms) of its rows."""
+        """Times (ms) of the rows of the server."""
         with psycopg.connect(url) as connection:
             query = "SELECT time FROM performance_metrics WHERE vps_id = %s ORDER BY time"
             rows = connection.execute(query, [self.vps_id]).fetchall()
@@ -92,12 +92,12 @@ def _enrolled(scene: Scene, index: int) -> RealAgent:
     )
     folder = StateFolder(agent.state)
     folder.prepare()
-    folder.keep_identity(identity)
+    folder.save_identity(identity)
     return agent
 
 
 async def kill_agents(scene: Scene, rounds: int) -> str:
-    """Each at a moment of its own, while the network is there and while it is not."""
+    """Kill each agent at another moment, with and without a network."""
     url = scene.stack.settings.values["DATABASE_URL"]
     async with running(scene) as agents:
         await scene.until(
@@ -126,7 +126,7 @@ async def kill_agents(scene: Scene, rounds: int) -> str:
 
 
 async def _missing(agents: list[RealAgent], url: str) -> int:
-    """How many of the kept samples are not in the database in time."""
+    """Return how many of the kept samples are not in the database in time."""
     deadline = asyncio.get_running_loop().time() + ARRIVAL_SECONDS
     while True:
         missing = sum(len(agent.kept - set(agent.stored(url))) for agent in agents)

@@ -1,4 +1,4 @@
-"""The network between agents and the edge, which can be cut without either end hearing of it."""
+"""The network between agents and the edge. It can be cut without notice to either end."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Relay:
         self.reset()
 
     def cut(self) -> None:
-        """From now on nothing gets through, and nobody is told."""
+        """Stop all traffic without notice to either end."""
         self.is_cut = True
         for end in self._ends:
             end.hold()
 
     def mend(self) -> None:
-        """What lay in the network's buffers arrives late, as after a real cut."""
+        """Let traffic through again. Bytes in the buffers arrive late, as after a real cut."""
         self.is_cut = False
         for end in list(self._ends):
             end.release()
 
     def reset(self) -> None:
-        """Break every connection, and tell both ends."""
+        """Reset every connection at both ends."""
         for end in list(self._ends):
             end.abort()
 
@@ -63,7 +63,7 @@ class Relay:
 
 
 class _End(asyncio.Protocol):
-    """One of a connection's two halves; what it reads, the other writes."""
+    """One half of a connection: the other half writes the bytes that it reads."""
 
     def __init__(self, relay: Relay, other: _End | None) -> None:
         self._relay = relay
@@ -121,7 +121,7 @@ class _End(asyncio.Protocol):
             self._other.bereave()
 
     def bereave(self) -> None:
-        """The other end is gone; during a cut this one must not hear of it."""
+        """Handle the loss of the other end; during a cut, this end must not notice it."""
         self._gone = True
         if not self._relay.is_cut:
             self.abort()

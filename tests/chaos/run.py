@@ -1,10 +1,10 @@
-"""Break the running system under load and hold its promises against what it kept.
+"""Break the running system under load, and check that it keeps its promises.
 
     python tests/chaos/run.py [--short] [--only NAME …] [--seed N]
 
-A line for each fault, `FAULT <name> missing=0 duplicated=0 live=yes …`, and the whole in
-$FLOTILLA_STATE/reports/chaos.json. Fails when a fault lost, doubled or stopped anything, and
-when the run that must fail did not.
+Prints a line per fault, `FAULT <name> missing=0 duplicated=0 live=yes …`, and writes the full report
+to $FLOTILLA_STATE/reports/chaos.json. Fails if a fault lost, duplicated or stopped anything, or if the
+run with a deliberate mistake did not fail.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from deploy.local.settings import state_folder
-from services.kit.subjects import Stream
+from services.kit.bus.subjects import Stream
 from tests.bench import fleet_process, fleet_stack, surroundings
 from tests.bench.fleet_process import FleetError
 from tests.bench.fleet_stack import FleetStack
@@ -37,9 +37,13 @@ from tests.chaos.scene import INTERVAL, Away, FaultError, Scene, say
 
 LIVE_SECONDS = 60.0
 SETTLE_SECONDS = 120.0
-WINDOW = 10.0  # seconds of the stream's de-duplication: the shorter, the more comes twice
-SHORT = Away(server=5.0, network=5.0, replay_after=12.0)
-FULL = Away(server=600.0, network=30.0, replay_after=600.0)
+WINDOW = 10.0  # seconds of the stream's de-duplication; a shorter window causes more repeats
+SHORT = Away(
+    server=5.0, network=5.0, replay_after=12.0, quiet=15.0, hostile=25.0, hostile_share=0.3
+)
+FULL = Away(
+    server=600.0, network=30.0, replay_after=600.0, quiet=60.0, hostile=600.0, hostile_share=1.0
+)
 
 
 @dataclass(slots=True)
@@ -47,7 +51,7 @@ class Outcome:
     case: Case
     begin_ms: int
     live_after: float | None
-    """Seconds from the fault's end to a fresh durable sample of every agent."""
+    """Seconds from the end of the fault to a new durable sample of every agent."""
     detail: str
     problem: str
     ledger: Ledger
@@ -79,16 +83,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the parts of the system counted themselves, at the end."""
+    """Counters of the services at the end."""
 
     lines: list[str]
     balance: bool
-    """Whether the stream's last message is acknowledged or pending, as all before it."""
+    """True if every message of the stream was acknowledged or is pending."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    report = state_folder() / "reports/chaos.json"  # before the user's choices are hidden
+    report = state_folder() / "reports/chaos.json"  # before the user's variables are hidden
     seed = secrets.randbits(32) if options.seed is None else options.seed
     cases = [case for case in CASES if _wanted(case, options)]
     if "disk-full" in {case.name for case in cases} and os.geteuid() != 0:
@@ -129,7 +133,7 @@ def _wanted(case: Case, options: argparse.Namespace) -> bool:
 
 @contextmanager
 def _folder(*, tmpfs: bool) -> Iterator[tuple[Path, bool]]:
-    """The stack's; with a file system of its own for NATS where that is asked and can be."""
+    """The state folder of the stack. NATS has its own file system if this is possible and wanted."""
     with tempfile.TemporaryDirectory(prefix="flotilla-chaos-") as name:
         store = Path(name) / "nats"
         store.mkdir()
@@ -205,7 +209,7 @@ async def _suffer(scene: Scene, case: Case) -> Outcome:
 
 async def _settle(scene: Scene) -> str:
     try:
-        # What was durable while the word of it got lost is sent again before it settles.
+        # Batches whose notice was lost are sent again before the system settles.
         await scene.settled(scene.away.replay_after + SETTLE_SECONDS)
     except (FaultError, FleetError) as error:
         return str(error)
@@ -222,7 +226,7 @@ async def _books(scene: Scene) -> Books:
         f"stream last={state.last_seq} acked={delivered - unacknowledged} pending={pending}"
         f" unacknowledged={unacknowledged} dead-letters={aside}"
     )
-    # What a killed process had counted is gone with it: these begin at its last start.
+    # Counters of a killed process are lost, so these count since its last start.
     lines = [stream]
     for service, name in (
         ("edge", "flotilla_edge_batches_total"),

@@ -1,4 +1,4 @@
-"""What a fault acts on: the stack, its fleet, the network between, and the bus's own figures."""
+"""The system under test: the stack, its fleet, the network between them, and figures of NATS."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import psutil
 from nats.js import JetStreamContext, api
 
 from deploy.local import processes
-from deploy.local.stack import SERVICES
-from services.kit.subjects import Durable, Stream
+from services.kit.bus.subjects import Durable, Stream
+from services.kit.services import SERVICES
 from tests.bench import fleet_process
 from tests.bench.fleet_process import FleetProcess
 from tests.bench.fleet_stack import FleetStack
@@ -30,18 +30,23 @@ RESTART_SECONDS = 60.0
 
 
 class FaultError(Exception):
-    """The system did not do what this fault calls for, in words for its line."""
+    """The system did not behave as the fault requires; the text is for its line of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """Seconds that things are away."""
+    """Seconds for which parts of the system are away, or hostile clients are there."""
 
     server: float
     network: float
     replay_after: float
-    """Until an agent sends again what was accepted and is not durable: over the stream's window
-    as the suite sets it, and ten minutes in the product."""
+    """Time after which an agent sends accepted batches again that are not durable. The suite sets
+    it above the deduplication window of the stream; in production it is ten minutes."""
+    quiet: float
+    """Time before hostile clients come, for comparison."""
+    hostile: float
+    hostile_share: float
+    """Share of the attacks that hostile clients make at most."""
 
 
 @dataclass(slots=True)
@@ -53,7 +58,7 @@ class Scene:
     away: Away
     oracles: list[Path] = field(default_factory=list)
     on_tmpfs: bool = False
-    """Whether NATS keeps its streams on a file system that can be made full."""
+    """True if NATS keeps its streams on a file system that can be filled."""
     _pids: dict[str, int] = field(default_factory=dict)
 
     def pid(self, name: str) -> int:
@@ -63,13 +68,13 @@ class Scene:
         return self._pids[name]
 
     async def kill(self, name: str) -> None:
-        """As if the power of this one process went; its supervisor starts another."""
+        """Kill a process; its supervisor starts another one."""
         pid = await self.running(name)
         os.kill(pid, signal.SIGKILL)
         self._pids.pop(name, None)
 
     async def running(self, name: str) -> int:
-        """The process, once it runs: a killed one takes a while to come back."""
+        """Wait until a program runs; return its process."""
         deadline = time.monotonic() + RESTART_SECONDS
         while True:
             try:
@@ -86,13 +91,13 @@ class Scene:
         await asyncio.to_thread(self.stack.start, name)
 
     def signal_all(self, name: str, number: signal.Signals) -> None:
-        """To the process and all below it."""
+        """Send a signal to a process and its children."""
         root = psutil.Process(self.pid(name))
         for process in [root, *root.children(recursive=True)]:
             process.send_signal(number)
 
     async def pause(self, least: float, most: float) -> None:
-        """Some time, so that what comes next comes at any moment."""
+        """Wait for a random time."""
         await asyncio.sleep(self.random.uniform(least, most))
 
     @asynccontextmanager
@@ -115,7 +120,7 @@ class Scene:
             return info
 
     def metrics(self, service: str, name: str) -> dict[str, float]:
-        """A counter since that process began, by its labels; empty while it does not answer."""
+        """Return the values of a counter by label; empty while the process does not answer."""
         port = self.stack.health_ports[service]
         try:
             text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
@@ -127,11 +132,11 @@ class Scene:
         }
 
     def metric(self, service: str, name: str) -> float:
-        """The sum over a metric's labels."""
+        """Return the sum of a metric over its labels."""
         return sum(self.metrics(service, name).values())
 
     async def until(self, look: Callable[[], bool], *, seconds: float, otherwise: str) -> float:
-        """Seconds until `look` is true.
+        """Wait until `look` is true; return the seconds.
 
         Raises:
             FaultError: it was not in time.
@@ -144,7 +149,7 @@ class Scene:
         return time.monotonic() - begin
 
     async def settled(self, seconds: float) -> None:
-        """Measure nothing more, and wait until nothing is on its way.
+        """Stop measuring, and wait until no sample is on its way.
 
         Raises:
             FleetError, FaultError: something still is.
@@ -170,7 +175,7 @@ class Scene:
     async def other_fleet(
         self, name: str, *, agents: int, **options: object
     ) -> AsyncIterator[FleetProcess]:
-        """A second fleet beside the first; its samples count in the ledger as well."""
+        """Run a second fleet beside the first; the ledger counts its samples too."""
         path = self.stack.settings.state / f"oracle-{name}"
         self.oracles.append(path)
         options = {"interval": INTERVAL, "replay_after": self.away.replay_after, **options}
@@ -178,7 +183,7 @@ class Scene:
             yield fleet
 
     def restart_as(self, commands: dict[str, list[str]]) -> None:
-        """Run programs by other commands, or (empty) by their own again."""
+        """Run programs with other commands; an empty mapping restores their own."""
         variant = type(self.stack.variant)(self.stack.variant.sync_always, commands)
         self.stack.configure(variant)
         processes.start(self.stack.supervisor, *SERVICES)

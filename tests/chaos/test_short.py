@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).with_name("run.py")
-SECONDS = 420
+SECONDS = 540
 
 
 @pytest.mark.timeout(SECONDS + 60)

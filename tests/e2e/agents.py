@@ -1,4 +1,4 @@
-"""More agents on this machine, enrolled with the line that the console makes."""
+"""More agents on this machine, enrolled with the install line of the console."""
 
 import os
 import shlex
@@ -27,7 +27,7 @@ def agent(
     *,
     obeys: str | None = None,
 ) -> Iterator[str]:
-    """The id of a server whose agent runs, and allows what the policy says; TOML's values.
+    """Run an agent with a policy, given as values of TOML; yield the id of its server.
 
     It obeys the command key of the install line, or another in hexadecimal.
     """

@@ -2,23 +2,26 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, StorageState, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from deploy.local.settings import STATE_PATH_BYTES, state_folder
 from tests.e2e.own_stack import OwnStack, plan
-from tests.e2e.visitor import Visitor, visiting
+from tests.e2e.visitor import PATIENCE, Visitor, visiting
 
 QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
 FOLDER = Path(__file__).parent
+
+expect.set_options(timeout=PATIENCE)
 
 Visit = Callable[..., AbstractContextManager[Visitor]]
 
@@ -65,34 +68,39 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def session() -> dict[str, StorageState]:
-    """The log-in that tests share, once one of them has made it."""
-    return {}
-
-
 @pytest.fixture
 def stranger(browser: Browser, stack: OwnStack) -> Iterator[Visitor]:
-    """Somebody who is not logged in."""
+    """A browser that is not logged in."""
     with visiting(browser, stack) as visitor:
         yield visitor
 
 
 @pytest.fixture
-def visit(browser: Browser, stack: OwnStack, session: dict[str, StorageState]) -> Visit:
-    """Opens a browser that is logged in; with what `new_context` takes."""
-    if not session:
-        with visiting(browser, stack) as visitor:
-            visitor.open("/login")
-            visitor.log_in()
-            visitor.page.get_by_test_id("server-card").first.wait_for()
-            session["admin"] = visitor.context.storage_state()
-    return partial(visiting, browser, stack, storage_state=session["admin"])
+def visit(browser: Browser, stack: OwnStack) -> Visit:
+    """A function that opens a browser that is logged in; it takes the arguments of `new_context`."""
+    return partial(_logged_in, browser, stack)
 
 
 @pytest.fixture
 def admin(visit: Visit) -> Iterator[Visitor]:
     with visit() as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def defaults_afterwards(stack: OwnStack) -> Iterator[None]:
+    """Remove the preferences that a test saves: the tests share a user, and expect defaults."""
+    yield
+    stack.psql("UPDATE users SET preferences = '{}'")
+
+
+@contextmanager
+def _logged_in(browser: Browser, stack: OwnStack, **options: Any) -> Iterator[Visitor]:
+    """Log in with a session of its own: the cookie of a session is good for one browser."""
+    with visiting(browser, stack, **options) as visitor:
+        word = {"username": "admin", "password": stack.password}
+        answer = visitor.context.request.post(f"{stack.url}/api/v1/auth/login", data=word)
+        assert answer.ok, answer.text()
         yield visitor
 
 

@@ -1,4 +1,4 @@
-"""A server's files: servers that allow them, and what a person does with them."""
+"""Servers that allow file access, and actions on the files page."""
 
 import json
 import tempfile
@@ -14,13 +14,13 @@ from tests.e2e.own_stack import OwnStack
 from tests.e2e.visitor import Visitor
 
 SERVER = "fra-files-01"
-# The question whether a name is taken yet.
+# The request that checks whether a name is free.
 FREE = r"404 .*/files/stat$"
 
 
 @contextmanager
 def file_servers(stack: OwnStack, folder: Path) -> Iterator[dict[str, str]]:
-    """Ids by name, of what each of their owners allows; the roots lie in the folder."""
+    """Run servers with different file policies, whose roots are in the folder; yield ids by name."""
     first, second = folder / "first", folder / "second"
     first.mkdir()
     second.mkdir()
@@ -38,7 +38,7 @@ def file_servers(stack: OwnStack, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def own_folder(folder: Path) -> Path:
-    """One of a test's own, on the server."""
+    """Create a folder on the server for one test."""
     return Path(tempfile.mkdtemp(prefix="of-", dir=folder / "first"))
 
 
@@ -48,7 +48,7 @@ def address_of(server: str, path: Path) -> str:
 
 def opened(visitor: Visitor, server: str, folder: Path) -> Page:
     page = visitor.open(address_of(server, folder))
-    expect(page.get_by_role("navigation", name="Where you are")).to_contain_text(folder.name)
+    expect(page.get_by_role("navigation", name="Current folder")).to_contain_text(folder.name)
     return page
 
 
@@ -58,7 +58,7 @@ def row(page: Page, name: str) -> Locator:
 
 def choose(page: Page, name: str, act: str) -> None:
     page.get_by_role("button", name=f"More for {name}").click()
-    # By key, which must not press a button of the dialog as well.
+    # With the keyboard: the same key must not press a button of the dialog.
     page.get_by_role("menuitem", name=act).press("Enter")
 
 

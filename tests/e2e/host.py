@@ -1,6 +1,6 @@
-"""A host of its own to install on: this machine with private /etc, /opt, /var/lib and the like.
+"""A host to install on: this machine with private /etc, /opt, /var/lib and others.
 
-What is installed there is never seen by the machine, and ends with the host.
+An installation there does not affect the machine and disappears with the host.
 """
 
 import subprocess
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# The copy of /etc is where accounts are made. No systemd is seen, since /run is empty.
+# Accounts are created in the copy of /etc. /run is empty, so programs find no systemd.
 PREPARE = """
 set -eu
 mkdir /tmp/flotilla-host-etc.$$
@@ -70,7 +70,7 @@ class Host:
         file.write_text(text)
 
     def left(self) -> set[str]:
-        """All there is where an installation writes, and each line of the accounts."""
+        """List the files in the folders that an installation changes, and the lines of the accounts."""
         files = self.sh("find /etc /opt /var/lib /var/log /run /tmp -xdev").stdout.splitlines()
         lines = {f"{path}: {line}" for path in ACCOUNTS for line in self.text(path).splitlines()}
         return {*files, *lines}

@@ -1,12 +1,11 @@
-"""The local stack as a person starts it, in a state folder and on ports of its own."""
+"""The local stack as `make up` starts it, with its own state folder and ports."""
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import httpx
 import psutil
 
 from deploy.local.settings import PORTS, REPOSITORY
+from tests.fixtures.claims import free_port
 
 BINARIES = Path(sys.executable).parent
 Done = subprocess.CompletedProcess[str]
@@ -32,11 +32,11 @@ class OwnStack:
 
     @property
     def vps_id(self) -> str:
-        """The one that is this machine."""
+        """The id of the server that is this machine."""
         return (self.state / "vps-id").read_text().strip()
 
     def make(self, *words: str, seconds: float = 120) -> Done:
-        """`stack.py`, which `make up` and its like call."""
+        """Run `stack.py`, which `make up` and similar targets call."""
         program = [sys.executable, str(REPOSITORY / "deploy/local/stack.py")]
         return self._run([*program, *words], seconds)
 
@@ -51,9 +51,12 @@ class OwnStack:
         return done.stdout
 
     def programs(self) -> dict[str, str]:
-        """Process ids by name, of those that run."""
+        """Return the process ids of the running programs by name."""
         lines = (line.split() for line in self.supervisor("status").splitlines())
         return {words[0]: words[3].rstrip(",") for words in lines if words[1] == "RUNNING"}
+
+    def pid(self, name: str) -> int:
+        return int(self.programs()[name])
 
     def psql(self, statement: str) -> str:
         done = self.make("psql", "-At", "-c", statement)
@@ -75,13 +78,13 @@ class OwnStack:
                     client.delete(f"/vps/{vps['id']}").raise_for_status()
 
     def live_address(self, client: httpx.Client, resource: str) -> str:
-        """Of the WebSocket of a resource; good for one opening."""
+        """Return the address of a WebSocket, with a ticket for one connection."""
         ticket = client.post("/ws-tickets", json={"resource": resource}).raise_for_status()
         host = self.url.removeprefix("http://")
         return f"ws://{host}/api/v1/{resource}?ticket={ticket.json()['ticket']}"
 
     def processes(self) -> list[psutil.Process]:
-        """Those whose arguments or environment name the state folder, and their children."""
+        """Return the processes whose arguments or environment name the state folder, and their children."""
         named = [process for process in psutil.process_iter() if self._is_named_by(process)]
         family = {*named}
         for process in named:
@@ -111,13 +114,13 @@ class OwnStack:
 
 
 def plan(state: Path) -> OwnStack:
-    """One that heeds none of the settings of the stack a person runs here."""
+    """Describe a stack that ignores the settings of another stack on this machine."""
     others = {
         name: value
         for name, value in os.environ.items()
         if name == "FLOTILLA_CACHE" or not name.startswith(("FLOTILLA_", "DATABASE_URL", "OTEL_"))
     }
-    ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+    ports = {name: free_port() for name in PORTS}
     environment = {
         **others,
         **{name: str(port) for name, port in ports.items()},
@@ -129,12 +132,3 @@ def plan(state: Path) -> OwnStack:
 
 def lines_of_json(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
-
-
-def _free_ports(count: int) -> list[int]:
-    """All are held until all are known, so that no two are the same."""
-    with ExitStack() as held:
-        listeners = [held.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in listeners]

@@ -1,4 +1,4 @@
-"""A page in both widths: pictures of it, and what is wrong with it."""
+"""Pictures of a page in both widths, and its faults."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from tests.e2e.visitor import PHONE, WIDE
 AXE = REPOSITORY / "web/node_modules/axe-core/axe.min.js"
 GRAVE = {"serious", "critical"}
 SIZES = {"wide": WIDE, "phone": PHONE}
-# The page's own width, or that of what sticks out of it.
+# The width by which content is wider than the page.
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 def look(page: Page, name: str, theme: str, pictures: Path, *, ours: bool = True) -> list[str]:
-    """Take the pictures; answer what is wrong. Of a page that is not `ours`, its width alone."""
+    """Take pictures of a page; return its faults. A page that is not `ours` is checked for its width only."""
     faults = []
     for size, viewport in SIZES.items():
         page.set_viewport_size(ViewportSize(width=viewport["width"], height=viewport["height"]))

@@ -1,4 +1,4 @@
-"""A second server: the line that the page shows, run for real on a host of its own."""
+"""A second server, installed with the install line on another host."""
 
 import os
 import re
@@ -15,17 +15,17 @@ import pytest
 from playwright.sync_api import expect
 
 from deploy.local.waiting import wait_for
-from services.gateway.install import SCRIPT
+from services.gateway.servers.install import SCRIPT
 from tests.e2e.host import Host, private_host
 from tests.e2e.own_stack import OwnStack
 from tests.e2e.visitor import Visitor
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a host of its own needs root")
 
-# Of the authority; the key of whom to obey comes after it.
+# The fingerprint of the authority. The command key follows it.
 FINGERPRINT = re.compile(r"[0-9a-f]{64}(?= [0-9a-f]{64}\b)")
 START = re.compile(r"setpriv .*")
-# What every tool for accounts leaves: backups, its lock, ranges of ids.
+# Files that the tools for accounts leave: backups, a lock, ranges of ids.
 ACCOUNT_TOOLS = re.compile(r"/etc/(\.pwd\.lock|(passwd|group|shadow|gshadow|sub[ug]id)-?)$")
 
 
@@ -44,7 +44,7 @@ def test_the_pasted_line_brings_a_server_online_and_uninstalls_without_a_trace(
     clean = host.left()
     server = admin.page.url.split("id=")[1]
 
-    # A wrong authority is told apart before the token is sent: the line still works after.
+    # A wrong authority is recognised before the token is sent, so the line still works afterwards.
     wrong = FINGERPRINT.sub("0" * 64, line)
     assert wrong != line
     refused = host.sh(wrong)
@@ -60,7 +60,7 @@ def test_the_pasted_line_brings_a_server_online_and_uninstalls_without_a_trace(
 
     again = host.sh(line)
     assert again.returncode != 0
-    assert "unknown, used or expired" in again.stderr
+    assert "unknown, used up or expired" in again.stderr
 
     command = START.search(done.stdout)
     assert command, done.stdout
@@ -69,7 +69,7 @@ def test_the_pasted_line_brings_a_server_online_and_uninstalls_without_a_trace(
         admin.page.get_by_role("link", name="Open it").click()
         expect(admin.page).to_have_url(f"{stack.url}/servers/{server}")
         admin.wait_until_painted("Memory", "--ok")
-        expect(admin.page.get_by_text("nothing, monitoring only")).to_be_visible()
+        expect(admin.page.get_by_text("monitoring only")).to_be_visible()
         admin.page.get_by_role("link", name="Fleet").first.click()
         expect(admin.card(name)).to_have_attribute("data-status", "online")
         expect(admin.card(name).get_by_test_id("cpu")).to_have_text(re.compile(r"^\d+%$"))
@@ -89,15 +89,15 @@ def test_a_new_line_makes_the_one_before_worthless(
 ) -> None:
     name = "fra-web-02"
     first = _line_from_page(admin, name)
-    # Whoever reloads sees no token again, and makes a new line.
+    # After a reload the token is not shown again, and a new line must be created.
     admin.page.reload()
     expect(admin.page.get_by_text(first)).to_have_count(0)
-    admin.page.get_by_role("button", name="Make a new install line").click()
+    admin.page.get_by_role("button", name="Create a new install line").click()
     second = admin.page.locator("pre").inner_text()
     assert first != second
     refused = host.sh(first)
     assert refused.returncode != 0
-    assert "unknown, used or expired" in refused.stderr
+    assert "unknown, used up or expired" in refused.stderr
     assert host.sh(second).returncode == 0
 
 
@@ -119,21 +119,30 @@ def test_what_the_line_ticks_is_what_the_host_allows(
             assert (powers["commands"], powers["files"], powers["shell"]) == (True, "read", False)
             assert (powers["file_roots"], powers["user"]) == (["/srv"], "root")
             assert powers["obeys"]
-            script = {"script": "id -u; stat -c %U /opt/flotilla-agent"}
-            ran = client.post(f"/vps/{server}/commands", json=script, timeout=30)
+            body = {"server_ids": [server], "script": "id -u; stat -c %U /opt/flotilla-agent"}
+            run = client.post("/runs", json=body).raise_for_status().json()
+            # The output ends when the run ends.
+            client.get(f"/runs/{run['id']}/output", timeout=30).raise_for_status()
+            ran = client.get(f"/runs/{run['id']}/servers/{server}")
             assert ran.json()["stdout"] == "0\nroot\n"
             terminal = client.get(f"/vps/{server}/files", params={"path": "/etc"})
             assert terminal.status_code == 403
 
-        # A line that ticks nothing upgrades, and neither gives nor takes a power.
+        # A line without its token upgrades the agent and does not change permissions.
         bare = client.post(f"/vps/{server}/enrolment").json()["install_command"]
         policy = host.text("/etc/flotilla-agent/policy.toml")
-        again = host.sh(bare)
+        again = host.sh(re.sub(r"FLOTILLA_ENROLMENT_TOKEN=\S+ ", "", bare))
         assert again.returncode == 0, again.stdout + again.stderr
         assert host.text("/etc/flotilla-agent/policy.toml") == policy
         assert host.sh("stat -c %U /var/lib/flotilla-agent/identity.json").stdout == "root\n"
 
-        # From root to a user of its own: nothing in its folder is out of its reach.
+        # A line that enrols with nothing ticked allows only monitoring, as the agent's own user.
+        again = host.sh(bare)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "commands  off" in again.stdout
+        assert re.search(r"user +flotilla-agent", again.stdout)
+
+        # After a change from root to its own user, the agent owns everything in its folder.
         less = client.post(f"/vps/{server}/enrolment", json={"powers": {"files": "read"}})
         assert host.sh(less.json()["install_command"] + " --run-as=agent").returncode == 0
         others = host.sh("find /var/lib/flotilla-agent ! -user flotilla-agent").stdout
@@ -154,7 +163,7 @@ def test_a_script_cut_short_does_nothing(host: Host) -> None:
     lines = script.splitlines(keepends=True)
     clean = host.left()
     cuts = [sum(map(len, lines[:n])) for n in range(1, len(lines))]
-    # Within the last line as well, up to the last character but one.
+    # Also within the last line, up to the last character but one.
     cuts += range(cuts[-1], len(script.rstrip()))
     step = (
         "head -c {} /tmp/install.sh | FLOTILLA_ENROLMENT_TOKEN=x sh -s -- http://127.0.0.1:9 00\n"
@@ -184,12 +193,12 @@ def test_a_damaged_or_replaced_artefact_is_refused(
 
 
 def _start_line(said: str) -> str:
-    """What the script says where there is no systemd."""
+    """Return the command that the script prints where there is no systemd."""
     return said.rstrip().splitlines()[-1].removeprefix("flotilla-agent:").strip()
 
 
 def _powers(client: httpx.Client, server: str) -> dict[str, Any]:
-    """As the console knows them, once the agent was there."""
+    """Wait until the console knows the permissions of a server; return them."""
 
     def known() -> dict[str, Any] | None:
         vps = client.get(f"/vps/{server}").raise_for_status().json()
@@ -203,7 +212,7 @@ def _line_from_page(admin: Visitor, name: str) -> str:
     page = admin.open()
     page.get_by_role("button", name="Add a server").click()
     page.get_by_label("Name").fill(name)
-    page.get_by_role("button", name="Make the install line").click()
+    page.get_by_role("button", name="Create the install line").click()
     line = page.locator("pre").inner_text()
     assert line.startswith("curl -fsSL ")
     expect(page.get_by_role("timer")).to_contain_text("Valid for")
@@ -234,7 +243,7 @@ def _delete(admin: Visitor, name: str) -> None:
 
 @contextmanager
 def _between(url: str, spoil: Callable[[bytes], bytes]) -> Iterator[str]:
-    """Somebody on the way, who changes the agent's archive and nothing else."""
+    """A proxy that changes only the archive of the agent."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -248,7 +257,7 @@ def _between(url: str, spoil: Callable[[bytes], bytes]) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_request(self, code: object = "-", size: object = "-") -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

@@ -1,4 +1,4 @@
-"""Files in the browser: real files of this machine, behind the real stack."""
+"""Files in the browser: real files of this machine, with the real stack."""
 
 import hashlib
 import io
@@ -87,21 +87,21 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten_unseen(
     edit(page, text, "mine")
     file.write_text("base\ntheirs\n")
     page.keyboard.press("Control+s")
-    conflict = page.get_by_role("alertdialog", name="Somebody changed this file meanwhile")
+    conflict = page.get_by_role("alertdialog", name="Somebody else changed this file")
     expect(conflict.get_by_test_id("diff")).to_contain_text("theirs")
     expect(conflict.get_by_test_id("diff")).to_contain_text("mine")
     assert file.read_text() == "base\ntheirs\n"
-    conflict.get_by_role("button", name="Load theirs, drop mine").click()
+    conflict.get_by_role("button", name="Load their version").click()
     expect(text).to_contain_text("theirs")
     expect(text).not_to_contain_text("mine")
 
     edit(page, text, "mine again")
     file.write_text("theirs again\n")
     page.keyboard.press("Control+s")
-    conflict.get_by_role("button", name="Go on editing").click()
+    conflict.get_by_role("button", name="Continue editing").click()
     expect(text).to_contain_text("mine again")
     page.keyboard.press("Control+s")
-    conflict.get_by_role("button", name="Overwrite with mine").click()
+    conflict.get_by_role("button", name="Overwrite with my version").click()
     expect(page.get_by_test_id("editor-state")).to_have_text("Saved")
     assert file.read_text() == "mine againbase\ntheirs\n"
 
@@ -113,7 +113,7 @@ def test_what_is_no_text_or_too_large_is_offered_as_a_download(
     (here / "picture.png").write_bytes(bytes(range(256)))
     (here / "huge.log").write_bytes(b"x" * 1_100_000)
     page = admin.open(address_of(servers[SERVER], here) + "&file=picture.png")
-    expect(page.get_by_text("This is not text")).to_be_visible()
+    expect(page.get_by_text("This is not a text file")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("main").get_by_role("button", name="Download").last.click()
     assert Path(download.value.path()).read_bytes() == bytes(range(256))
@@ -144,11 +144,11 @@ def test_things_are_made_renamed_moved_copied_and_deleted(
     page = opened(admin, servers[SERVER], here)
     page.get_by_role("button", name="New folder").click()
     page.get_by_label("Name", exact=True).fill("sub")
-    page.get_by_role("button", name="Make folder").click()
+    page.get_by_role("button", name="Create folder").click()
     expect(row(page, "sub")).to_be_visible()
     page.get_by_role("button", name="New file").click()
     page.get_by_label("Name", exact=True).fill("a.txt")
-    page.get_by_role("button", name="Make file").click()
+    page.get_by_role("button", name="Create file").click()
     text = page.get_by_test_id("editor").get_by_role("textbox")
     edit(page, text, "hello")
     page.keyboard.press("Control+s")
@@ -156,20 +156,22 @@ def test_things_are_made_renamed_moved_copied_and_deleted(
     page.get_by_role("button", name="Back to the folder").click()
 
     choose(page, "a.txt", "Rename")
+    # The dialog selects the name without its extension when it has the focus.
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
     page.get_by_label("Name", exact=True).fill("b.txt")
     page.get_by_role("dialog").get_by_role("button", name="Rename").click()
     expect(row(page, "b.txt")).to_be_visible()
     assert (here / "b.txt").read_text() == "hello"
 
     choose(page, "b.txt", "Copy")
-    page.get_by_label("To the folder").fill(f"{here}/sub")
+    page.get_by_label("Target folder").fill(f"{here}/sub")
     page.get_by_role("dialog").get_by_role("button", name="Copy").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     (here / "b.txt").write_text("newer")
     choose(page, "b.txt", "Move")
-    page.get_by_label("To the folder").fill(f"{here}/sub/")
+    page.get_by_label("Target folder").fill(f"{here}/sub/")
     page.get_by_role("dialog").get_by_role("button", name="Move").click()
-    expect(page.get_by_role("dialog")).to_contain_text("is there already")
+    expect(page.get_by_role("dialog")).to_contain_text("Replace the existing files?")
     assert (here / "sub/b.txt").read_text() == "hello"
     page.get_by_role("dialog").get_by_role("button", name="Replace").click()
     expect(row(page, "b.txt")).to_have_count(0)
@@ -177,7 +179,7 @@ def test_things_are_made_renamed_moved_copied_and_deleted(
 
     choose(page, "sub", "Delete")
     question = page.get_by_role("dialog", name=f"Delete sub from {SERVER}?")
-    expect(question).to_contain_text("A folder goes with all that is in it.")
+    expect(question).to_contain_text("The folder is deleted with everything in it.")
     question.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("This folder is empty")).to_be_visible()
     assert list(here.iterdir()) == []
@@ -211,7 +213,7 @@ def test_keys_go_through_the_list_and_into_folders(
     page.keyboard.press("Home")
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Delete")
-    page.get_by_role("dialog", name=f"Delete 2 things from {SERVER}?").get_by_role(
+    page.get_by_role("dialog", name=f"Delete 2 items from {SERVER}?").get_by_role(
         "button", name="Delete"
     ).click()
     expect(row(page, "one")).to_have_count(0)
@@ -234,7 +236,7 @@ def test_permissions_are_set_by_box_and_by_number(
     octal.fill("1777")
     expect(dialog.get_by_label("Sticky")).to_be_checked()
     octal.fill("770")
-    dialog.get_by_label("With all that is in it").check()
+    dialog.get_by_label("Apply to everything inside").check()
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0)
     expect(row(page, "tree")).to_contain_text("drwxrwx---")
@@ -248,11 +250,11 @@ def test_archives_are_packed_and_extracted(
     (here / "site/index.html").write_text("<h1>hello</h1>")
     page = opened(admin, servers[SERVER], here)
     choose(page, "site", "Archive")
-    expect(page.get_by_label("As the file")).to_have_value(f"{here}/site.tar.gz")
+    expect(page.get_by_label("Archive file")).to_have_value(f"{here}/site.tar.gz")
     page.get_by_role("dialog").get_by_role("button", name="Archive").click()
     expect(row(page, "site.tar.gz")).to_be_visible()
     choose(page, "site.tar.gz", "Extract")
-    page.get_by_label("Into the folder").fill(f"{here}/copy")
+    page.get_by_label("Target folder").fill(f"{here}/copy")
     page.get_by_role("dialog").get_by_role("button", name="Extract").click()
     expect(row(page, "copy")).to_be_visible()
     assert (here / "copy/site/index.html").read_text() == "<h1>hello</h1>"
@@ -274,7 +276,7 @@ def test_a_folder_of_many_is_listed_without_all_of_it_in_the_page(
     for number in range(5_100):
         (here / f"file-{number:04}").touch()
     page = opened(admin, servers[SERVER], here)
-    expect(page.get_by_text("only the first 5000 are listed")).to_be_visible()
+    expect(page.get_by_text("Only the first 5000")).to_be_visible()
     rows = page.get_by_test_id("file")
     assert rows.count() < 120
     page.get_by_test_id("files").focus()
@@ -303,21 +305,21 @@ def test_an_address_leads_to_a_folder_or_a_file(
     page = admin.open(address_of(servers[SERVER], here / "hosts"))
     expect(page.get_by_test_id("editor")).to_contain_text("localhost")
     admin.open(address_of(servers[SERVER], here / "nothing"))
-    expect(page.get_by_role("alert")).to_contain_text("It is not there")
+    expect(page.get_by_role("alert")).to_contain_text("Not found on the server")
     admin.open(address_of(servers[SERVER], Path("/etc")))
-    expect(page.get_by_text("/etc lies in none of the folders")).to_be_visible()
+    expect(page.get_by_text("/etc is outside the folders")).to_be_visible()
 
 
 def test_where_only_reading_is_allowed_nothing_can_be_changed(
     admin: Visitor, servers: dict[str, str], here: Path, stack: OwnStack
 ) -> None:
-    (here / "read.txt").write_text("as it is")
+    (here / "read.txt").write_text("unchanged")
     page = admin.open(f"/servers/{servers['read-only']}/files")
     expect(page.get_by_role("link", name=str(here.parent))).to_be_visible()
     expect(page.get_by_role("link", name=str(here.parent.parent / "second"))).to_be_visible()
     page.get_by_role("link", name=str(here.parent)).click()
     page.get_by_role("button", name=here.name, exact=True).click()
-    expect(page.get_by_text("Read only: this server's policy")).to_be_visible()
+    expect(page.get_by_text("Read only: the policy on this server")).to_be_visible()
     changing = re.compile("^(Upload|New|Delete|Rename|Move|Copy$|Archive|Permissions)")
     expect(page.get_by_role("button", name=changing)).to_have_count(0)
     page.get_by_role("button", name="More for read.txt").click()
@@ -329,7 +331,7 @@ def test_where_only_reading_is_allowed_nothing_can_be_changed(
     expect(page.get_by_role("dialog")).to_have_count(0)
     row(page, "read.txt").get_by_role("button", name="read.txt", exact=True).click()
     text = page.get_by_test_id("editor").get_by_role("textbox")
-    expect(text).to_contain_text("as it is")
+    expect(text).to_contain_text("unchanged")
     text.press("x")
     expect(page.get_by_test_id("editor-state")).to_have_text("Read only")
     expect(page.get_by_role("button", name="Save")).to_have_count(0)
@@ -340,14 +342,14 @@ def test_where_only_reading_is_allowed_nothing_can_be_changed(
             json={"content": "changed", "version": None},
         )
     assert refused.status_code == 403
-    assert (here / "read.txt").read_text() == "as it is"
+    assert (here / "read.txt").read_text() == "unchanged"
 
 
 def test_a_server_without_files_says_how_its_owner_would_allow_them(
     admin: Visitor, servers: dict[str, str]
 ) -> None:
     page = admin.open(f"/servers/{servers['off']}/files")
-    expect(page.get_by_text("Files are not enabled on this server")).to_be_visible()
+    expect(page.get_by_text("Files are not allowed on this server")).to_be_visible()
     expect(page.get_by_text('files = "write"')).to_be_visible()
 
 
@@ -371,8 +373,8 @@ def test_files_fit_and_axe_finds_no_serious_fault(
         faults += look(page, "files-permissions", theme, tmp_path)
         page.keyboard.press("Escape")
         drop(page, {"nginx.conf": "other", "b.txt": "b"})
-        page.get_by_text("is there already").wait_for()
-        page.get_by_role("checkbox", name="Choose nginx.conf").click()
+        page.get_by_text("already exists").wait_for()
+        page.get_by_role("checkbox", name="Select nginx.conf").click()
         faults += look(page, "files-uploads", theme, tmp_path)
         visitor.open(address_of(servers[SERVER], here) + "&file=nginx.conf")
         text = page.get_by_test_id("editor").get_by_role("textbox")
@@ -383,6 +385,6 @@ def test_files_fit_and_axe_finds_no_serious_fault(
         page.get_by_test_id("diff").wait_for()
         faults += look(page, "files-conflict", theme, tmp_path)
         visitor.open(f"/servers/{servers['off']}/files")
-        page.get_by_text("not enabled").wait_for()
+        page.get_by_text("not allowed").wait_for()
         faults += look(page, "files-off", theme, tmp_path)
     assert not faults, "\n".join(faults)

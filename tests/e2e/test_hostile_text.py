@@ -1,4 +1,4 @@
-"""Names that are HTML: what a person types, and what a host says of itself."""
+"""Names that are HTML, typed by a person or reported by a host."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SYSTEM = "<svg onload=alert(2)>{{7*7}}"
 
 @pytest.fixture
 def alerts(admin: Visitor, stack: OwnStack) -> Iterator[list[str]]:
-    """What asked for attention; none may."""
+    """The messages of dialogs that the page opened; there must be none."""
     asked: list[str] = []
 
     def note(dialog: Dialog) -> None:
@@ -42,7 +42,7 @@ def test_html_in_a_server_name_and_in_what_its_agent_says_is_shown_as_text(
 ) -> None:
     page = admin.open("/servers/new")
     page.get_by_label("Name").fill(NAME)
-    page.get_by_role("button", name="Make the install line").click()
+    page.get_by_role("button", name="Create the install line").click()
     line = page.locator("pre").inner_text()
     _assert_is_text(page, NAME)
     page.get_by_role("link", name="Fleet").first.click()
@@ -51,7 +51,7 @@ def test_html_in_a_server_name_and_in_what_its_agent_says_is_shown_as_text(
 
     with private_host() as host:
         host.write("/etc/os-release", f'ID=debian\nPRETTY_NAME="{SYSTEM}"\n')
-        # Said to the kernel itself: the command refuses such a name.
+        # Written to the kernel directly, because the command `hostname` refuses such a name.
         told = host.sh(f"printf %s '{NAME}' > /proc/sys/kernel/hostname && cat /etc/hostname")
         assert told.returncode == 0, told.stderr
         done = host.sh(line)

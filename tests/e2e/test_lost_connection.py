@@ -1,4 +1,4 @@
-"""The gateway goes away under an open page, and comes back."""
+"""An open page while the gateway is away and when it returns."""
 
 import socket
 
@@ -18,7 +18,7 @@ def test_a_lost_connection_is_said_and_recovers_without_a_reload(
     page = admin.open()
     expect(admin.card(socket.gethostname())).to_be_visible()
     page.evaluate("window.loadedOnce = true")
-    banner = page.get_by_role("status").filter(has_text="Connection to Flotilla lost")
+    banner = page.get_by_role("status").filter(has_text="The connection to Flotilla is lost")
     expect(banner).to_have_count(0)
 
     stack.supervisor("stop", "gateway")
@@ -38,12 +38,12 @@ def test_a_page_opened_while_the_gateway_is_away_says_so_and_loads_by_itself(
     admin.forgive(AWAY)
     admin.forgive(r"WebSocket connection to ")
     admin.forgive(r"UnreachableError")
-    page = admin.open("/settings")
-    expect(page.get_by_role("heading", name="Settings", exact=True)).to_be_visible()
+    page = admin.open(f"/servers/{stack.vps_id}/history")
+    expect(admin.chart("CPU")).to_be_visible()
     stack.supervisor("stop", "gateway")
     try:
-        page.get_by_role("link", name="Fleet").last.click()
+        page.get_by_role("link", name="Settings").last.click()
         expect(page.get_by_role("alert")).to_contain_text("Flotilla does not answer")
     finally:
         stack.supervisor("start", "gateway")
-    expect(admin.card(socket.gethostname())).to_be_visible(timeout=40_000)
+    expect(page.get_by_label("Report every")).to_be_visible(timeout=40_000)

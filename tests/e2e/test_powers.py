@@ -1,4 +1,4 @@
-"""What a server's owner allows: asked for in the install line, shown as the host says it."""
+"""The permissions of a server: chosen in the install line, shown as the host reports them."""
 
 import re
 from pathlib import Path
@@ -40,18 +40,20 @@ def test_the_install_line_follows_what_is_ticked_and_so_does_a_new_one(
     page.get_by_label("Within these folders").fill("/srv\n\n /var/www ")
     page.get_by_text("See and manage").click()
     page.get_by_text("root", exact=True).click()
-    expect(page.get_by_text("whoever can log in to this console rules the server")).to_be_visible()
+    expect(
+        page.get_by_text("anyone who can log in to this console has full control of the server")
+    ).to_be_visible()
     line = _line(page)
     for option in ("--shell", "--commands", "--files=write", "--docker=actions", "--run-as=root"):
         assert f" {option}" in line
     assert re.findall(r"--file-root=(\S+)", line) == ["/srv", "/var/www"]
 
-    # After a reload the choice is not known any more, and is made anew.
+    # After a reload the choice is lost and must be made again.
     page.reload()
     for power in POWERS:
         expect(page.get_by_role("checkbox", name=power)).not_to_be_checked()
     page.get_by_role("checkbox", name="Terminal").check()
-    page.get_by_role("button", name="Make a new install line").click()
+    page.get_by_role("button", name="Create a new install line").click()
     assert OPTIONS.findall(page.locator("pre").inner_text()) == ["shell"]
     stack.keep_this_machine_only()
 
@@ -62,17 +64,22 @@ def test_settings_show_what_the_host_allows_and_start_a_new_line_from_it(
     policy = {"shell": "true", "files": '"read"', "file_roots": '["/srv", "/var/log"]'}
     with agent(stack, tmp_path / "agent", "fra-web-03", policy) as server:
         page = admin.open(f"/servers/{server}/settings")
-        section = page.locator("section", has=page.get_by_text("What this server allows"))
-        expect(section).to_contain_text("the console cannot widen it")
-        for told in ("Terminal Allowed", "Commands Off", "Docker Off", "Runs as root"):
+        section = page.locator("section", has=page.get_by_text("Allowed on this server"))
+        expect(section).to_contain_text("The console cannot add permissions")
+        for told in (
+            "Terminal Allowed",
+            "Commands Not allowed",
+            "Docker Not allowed",
+            "Runs as root",
+        ):
             expect(section.locator("dl")).to_contain_text(re.compile(told.replace(" ", r"\s*")))
         expect(section).to_contain_text("/srv, /var/log")
         expect(page.get_by_role("alert")).to_have_count(0)
 
-        section.get_by_role("link", name="make a new install line").click()
+        section.get_by_role("link", name="create a new install line").click()
         expect(page.get_by_role("checkbox", name="Terminal")).to_be_checked()
         expect(page.get_by_role("checkbox", name="Commands")).not_to_be_checked()
-        page.get_by_role("button", name="Make a new install line").click()
+        page.get_by_role("button", name="Create a new install line").click()
         line = page.locator("pre").inner_text()
         assert re.findall(r"--file-root=(\S+)", line) == ["/srv", "/var/log"]
 
@@ -89,13 +96,13 @@ def test_a_server_that_obeys_another_console_says_so_on_each_of_its_pages(
         visit(color_scheme=theme) as visitor,
     ):
         page = visitor.open(f"/servers/{server}")
-        expect(page.get_by_role("alert")).to_contain_text("takes no orders from this console")
+        expect(page.get_by_role("alert")).to_contain_text("does not trust this console")
         faults += look(page, "disobeys", theme, tmp_path)
         page.get_by_role("link", name="Terminal").click()
         expect(page.get_by_role("button", name="Open a terminal")).to_have_count(0)
-        expect(page.get_by_text("No terminal can be opened here")).to_be_visible()
+        expect(page.get_by_text("Terminals are not available")).to_be_visible()
         page.get_by_role("link", name="Settings").last.click()
-        page.get_by_text("What this server allows").wait_for()
+        page.get_by_text("Allowed on this server").wait_for()
         faults += look(page, "settings-powers", theme, tmp_path)
         page.goto(f"{stack.url}/servers/new")
         for power in POWERS:
@@ -105,5 +112,5 @@ def test_a_server_that_obeys_another_console_says_so_on_each_of_its_pages(
 
 
 def _line(page: Page) -> str:
-    page.get_by_role("button", name="Make the install line").click()
+    page.get_by_role("button", name="Create the install line").click()
     return page.locator("pre").inner_text()

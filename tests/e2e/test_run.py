@@ -1,4 +1,4 @@
-"""A script on many servers at once, from the fleet page to its history."""
+"""A run of a script on many servers, from the fleet page to the history."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def servers(stack: OwnStack, folder: Path) -> Iterator[dict[str, str]]:
-    """Ids by name: two whose owners allow commands, and one whose owner allows nothing."""
+    """Ids by name: two servers that allow commands, and one that allows nothing."""
     with ExitStack() as agents:
         yield {
             name: agents.enter_context(agent(stack, folder / name, name, policy))
@@ -43,10 +43,10 @@ def test_a_script_runs_on_the_picked_servers_and_tells_as_it_goes(
     page.get_by_role("button", name="Select", exact=True).click()
     for name in servers:
         page.get_by_label(f"Select {name}").check(force=True)
-    page.get_by_role("button", name="Run a command").click()
+    page.get_by_role("button", name="Run a script").click()
     targets = page.get_by_test_id("run-targets").get_by_role("listitem")
     expect(targets).to_have_count(3)
-    expect(targets.filter(has_text="ams-mail-01")).to_contain_text("does not allow commands")
+    expect(targets.filter(has_text="ams-mail-01")).to_contain_text("does not allow running scripts")
     expect(targets.filter(has_text="fra-web-01")).to_contain_text("runs as root")
 
     go = tmp_path / "go"
@@ -61,6 +61,11 @@ def test_a_script_runs_on_the_picked_servers_and_tells_as_it_goes(
         expect(result).to_have_attribute("data-status", "running")
         expect(result).to_contain_text("begun")
     assert "over" not in _result(page, "fra-web-01").locator("pre").inner_text()
+    # After a reload, the page shows the same run, and it continues live.
+    page.reload()
+    for name in ("fra-web-01", "fra-web-02"):
+        expect(_result(page, name)).to_contain_text("begun")
+        expect(_result(page, name)).to_have_attribute("data-status", "running")
     go.touch()
     for name in ("fra-web-01", "fra-web-02"):
         expect(_result(page, name)).to_contain_text("Exit code 0")
@@ -74,13 +79,13 @@ def test_failed_servers_can_be_told_apart_and_tried_again(
 ) -> None:
     admin.open()
     page = _drawer(admin, "fra-web-01", "fra-web-02")
-    # The first of the two to come makes the folder.
+    # The server that runs the script first creates the folder.
     _run(page, f"mkdir {tmp_path}/lock || exit 7", count=2)
     failed = page.get_by_test_id("run-target").filter(has_text="Exit code 7")
     expect(failed).to_have_count(1)
     page.get_by_text("Failed 1").click()
     expect(page.get_by_test_id("run-target")).to_have_count(1)
-    page.get_by_role("button", name="Try the failed ones again").click()
+    page.get_by_role("button", name="Retry on the failed servers").click()
     expect(page.get_by_test_id("run-targets").get_by_role("listitem")).to_have_count(1)
     _run(page, "true", count=1)
     expect(page.get_by_test_id("run-target")).to_contain_text("Exit code 0")
@@ -99,7 +104,7 @@ def test_what_runs_can_be_cancelled_on_one_server_and_on_all(
     expect(_result(page, "fra-web-01")).to_have_attribute("data-status", "cancelled")
     expect(_result(page, "fra-web-02")).to_have_attribute("data-status", "running")
 
-    # It goes on while the drawer is closed, and is there when it is opened again.
+    # The run continues while the drawer is closed, and is shown when the drawer opens again.
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     _open_by_palette(page)
@@ -115,27 +120,39 @@ def test_nothing_runs_without_a_server_that_can(admin: Visitor, servers: dict[st
     run = page.get_by_role("button", name=re.compile("Run on 0"))
     expect(run).to_be_disabled()
     expect(page.get_by_text("Choose a server first.")).to_be_visible()
-    page.get_by_label("Script").press("Control+Enter")
+    page.get_by_role("textbox", name="Script").press("Control+Enter")
     _choose(page, "ams-mail-01")
-    expect(page.get_by_text("None of the chosen servers can run it.")).to_be_visible()
+    expect(page.get_by_text("None of the chosen servers can run scripts.")).to_be_visible()
     expect(run).to_be_disabled()
-    page.get_by_label("Script").press("Control+Enter")
+    page.get_by_role("textbox", name="Script").press("Control+Enter")
     expect(page.get_by_role("dialog", name="Run this")).to_have_count(0)
 
 
 def test_a_server_keeps_what_was_run_on_it(admin: Visitor, servers: dict[str, str]) -> None:
     page = admin.open(f"/servers/{servers['fra-web-01']}")
-    page.get_by_role("button", name="Run a command").click()
+    page.get_by_role("button", name="Run a script").click()
     _run(page, "printf '\\033[31mkept\\033[0m<b>-here</b>'; exit 4", count=1)
     expect(_result(page, "fra-web-01").locator("pre")).to_have_text("kept<b>-here</b>")
     page.keyboard.press("Escape")
 
-    page.goto(f"{page.url}/terminal/commands")
-    newest = page.get_by_test_id("commands").get_by_role("listitem").first
+    page.goto(f"{page.url.partition('?')[0]}/terminal/commands")
+    newest = page.get_by_test_id("runs").get_by_role("listitem").first
     expect(newest).to_contain_text("Exit code 4")
     expect(newest).to_contain_text("admin")
-    newest.get_by_role("button").first.click()
-    expect(newest.locator("pre")).to_have_text("kept<b>-here</b>")
+    newest.get_by_role("button").click()
+    expect(_result(page, "fra-web-01").locator("pre")).to_have_text("kept<b>-here</b>")
+
+
+@pytest.mark.parametrize("names", [("fra-web-01", "ams-mail-01"), ("ams-mail-01",)])
+def test_the_form_is_as_wide_as_a_phone(
+    visit: Visit, servers: dict[str, str], names: tuple[str, ...]
+) -> None:
+    with visit(viewport={"width": 360, "height": 740}) as visitor:
+        visitor.open()
+        page = _drawer(visitor, *names)
+        expect(page.get_by_role("button", name="Keep only servers")).to_be_visible()
+        body = page.locator(".ant-drawer-body")
+        assert body.evaluate("body => body.scrollWidth - body.clientWidth") == 0
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -150,7 +167,7 @@ def test_the_drawer_fits_and_axe_finds_no_serious_fault(
         faults += look(page, "fleet-select", theme, tmp_path)
         page.get_by_text("Table", exact=True).click()
         faults += look(page, "fleet-select-table", theme, tmp_path)
-        page.get_by_role("button", name="Run a command").click()
+        page.get_by_role("button", name="Run a script").click()
         page.get_by_test_id("run-targets").wait_for()
         faults += look(page, "run", theme, tmp_path)
         _write(page, "echo here; echo there >&2; false")
@@ -167,9 +184,10 @@ def test_the_drawer_fits_and_axe_finds_no_serious_fault(
 def _open_by_palette(page: Page) -> None:
     page.get_by_test_id("server-card").first.wait_for()
     page.keyboard.press("Control+k")
-    page.get_by_role("combobox").fill("run a command")
+    page.get_by_role("combobox", name="Find a server or an action").fill("run a script")
     page.keyboard.press("Enter")
-    page.get_by_role("dialog", name="Run a command").wait_for()
+    # The drawer shows the run that has not ended, or the form.
+    page.get_by_role("dialog", name=re.compile("^Run")).wait_for()
 
 
 def _choose(page: Page, *names: str) -> None:
@@ -177,24 +195,24 @@ def _choose(page: Page, *names: str) -> None:
     for name in names:
         chooser.fill(name)
         page.locator(".ant-select-item-option", has_text=name).click()
-    page.get_by_label("Script").click()
+    page.get_by_role("textbox", name="Script").click()
     expect(page.get_by_test_id("run-targets").get_by_role("listitem")).to_have_count(len(names))
 
 
 def _drawer(visitor: Visitor, *names: str) -> Page:
-    """Opened with nothing picked on the page; these are then chosen in it."""
+    """Open the drawer without a selection, and choose these servers in it."""
     _open_by_palette(visitor.page)
     _choose(visitor.page, *names)
     return visitor.page
 
 
 def _write(page: Page, script: str) -> None:
-    page.get_by_label("Script").fill(script)
+    page.get_by_role("textbox", name="Script").fill(script)
 
 
 def _run(page: Page, script: str, *, count: int) -> None:
     _write(page, script)
-    page.get_by_label("Script").press("Control+Enter")
+    page.get_by_role("textbox", name="Script").press("Control+Enter")
     asked = page.get_by_role("dialog", name="Run this")
     asked.get_by_role("button", name=f"Run on {count} server").click()
 

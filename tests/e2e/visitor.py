@@ -1,4 +1,4 @@
-"""A person's browser, with a record of all it asked for and all it complained of."""
+"""A browser that records its requests and its errors."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from tests.e2e.own_stack import OwnStack
 
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 360, "height": 780}
-PATIENCE = 15_000.0  # ms
+PATIENCE = 30_000.0  # ms
 
-# Without a session the first thing the console asks for is refused, and Chromium says so.
+# Without a login session, the console's first request is refused, and Chromium logs that.
 NO_SESSION = r"401 .* /api/v1/auth/refresh$"
-# An interface of this machine came or went, as container engines have it; the page asks again.
+# An interface of this machine appeared or vanished, for example for a container. The page retries.
 OTHER_NETWORK = r"net::ERR_NETWORK_CHANGED"
 
-# Pixels of a plot in the colour of a line, which axes and grid do not have.
+# Pixels of a plot that have the colour of a line. Axes and grid have other colours.
 PAINTED = """(figure, variable) => {
   const canvas = figure.querySelector("canvas");
   if (!canvas) return 0;
@@ -65,17 +65,21 @@ class Visitor:
         return self.page.locator(f'[data-testid="server-card"][data-name="{name}"]')
 
     def wait_for_samples(self, name: str) -> None:
-        """Until the card's line has moved, by a sample that came just now."""
+        """Wait until a new sample moved the line of the card."""
         card = self.card(name).element_handle()
         line = "card => card.querySelector('polyline').getAttribute('points')"
         before = card.evaluate(line)
         self.page.wait_for_function(
-            f"([card, before]) => ({line})(card) !== before", arg=[card, before], timeout=10_000
+            f"([card, before]) => ({line})(card) !== before", arg=[card, before]
         )
 
     def chart(self, title: str) -> Locator:
         heading = self.page.get_by_role("heading", name=title, exact=True)
         return self.page.get_by_test_id("chart").filter(has=heading)
+
+    def painted(self, title: str, colour: str) -> int:
+        """Return the number of pixels of a chart that have the colour."""
+        return int(self.chart(title).evaluate(PAINTED, colour))
 
     def wait_until_painted(self, title: str, colour: str) -> None:
         figure = self.chart(title).element_handle()
@@ -106,8 +110,14 @@ class Visitor:
 
 @contextmanager
 def visiting(browser: Browser, stack: OwnStack, **options: Any) -> Iterator[Visitor]:
-    """What the page asked of other hosts or complained of fails the test."""
-    settings = {"viewport": WIDE, "locale": "en-GB", "color_scheme": "dark"} | options
+    """Fail the test if the page sent requests to other hosts or logged errors."""
+    settings = {
+        "viewport": WIDE,
+        "locale": "en-GB",
+        "color_scheme": "dark",
+        # On a busy machine, a click during the animation of a dialog would miss its button.
+        "reduced_motion": "reduce",
+    } | options
     context = browser.new_context(**settings)
     try:
         visitor = Visitor(stack, context)

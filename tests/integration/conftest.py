@@ -5,17 +5,20 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.pty_script import TerminalAgent
+from tests.fixtures.terminal_agent import TerminalAgent
 from tests.fixtures.terminals import terminal_agent
 from tests.fixtures.world import World
 
 HERE = Path(__file__).parent
+# These tests start no service, so each of them runs in its own event loop.
+AGENT = HERE / "agent"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # One loop for all: services of the session's world run in it.
+    # The services that the session's fixtures start run in one event loop with all tests.
     for item in items:
-        if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
+        alone = not item.path.is_relative_to(HERE) or item.path.is_relative_to(AGENT)
+        if not alone and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
@@ -26,7 +29,7 @@ async def user(world: World) -> httpx.AsyncClient:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def agent(world: World, user: httpx.AsyncClient) -> AsyncIterator[TerminalAgent]:
-    """Of a server of the user's, online; its terminals are the test's."""
+    """The agent of a server of the user, online, with scripted terminals."""
     agent = await terminal_agent(world, user)
     await agent.online()
     yield agent

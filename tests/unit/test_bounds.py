@@ -1,4 +1,4 @@
-"""Nothing queues without a bound."""
+"""Every queue has a limit."""
 
 import ast
 from collections.abc import Iterator

@@ -4,13 +4,15 @@ import "@/app/base.css";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { RouterProvider } from "react-router/dom";
+import { startI18n } from "@/app/i18n";
 import { Providers } from "@/app/providers";
 import { router } from "@/app/router";
-import { startI18n } from "@/lib/i18n";
+import { startSaving } from "@/features/preferences/saving";
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 
+startSaving();
 await startI18n();
 createRoot(root).render(
   <StrictMode>

@@ -128,7 +128,7 @@ class EnrolResponse(_message.Message):
     name: _builtins.str
     @_builtins.property
     def command_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Ed25519 keys the agent accepts command signatures from."""
+        """Ed25519 keys whose command signatures the agent accepts."""
 
     def __init__(
         self,
@@ -369,7 +369,7 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class BatchAck(_message.Message):
-    """What became of batches. The agent stops resending at ACCEPTED and forgets at DURABLE."""
+    """The outcome of batches. The agent stops resending a batch at ACCEPTED and deletes it at DURABLE."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -381,24 +381,24 @@ class BatchAck(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         OUTCOME_UNSPECIFIED: BatchAck._Outcome.ValueType  # 0
         OUTCOME_ACCEPTED: BatchAck._Outcome.ValueType  # 1
-        """JetStream has it."""
+        """JetStream has stored it."""
         OUTCOME_DURABLE: BatchAck._Outcome.ValueType  # 2
         """Its rows are committed."""
         OUTCOME_REFUSED: BatchAck._Outcome.ValueType  # 3
-        """It will never be taken; resending is of no use."""
+        """It will never be accepted, so resending is useless."""
         OUTCOME_RETRY: BatchAck._Outcome.ValueType  # 4
-        """Not taken now; resend after retry_after_ms."""
+        """Not accepted now. Resend it after retry_after_ms."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
     OUTCOME_UNSPECIFIED: BatchAck.Outcome.ValueType  # 0
     OUTCOME_ACCEPTED: BatchAck.Outcome.ValueType  # 1
-    """JetStream has it."""
+    """JetStream has stored it."""
     OUTCOME_DURABLE: BatchAck.Outcome.ValueType  # 2
     """Its rows are committed."""
     OUTCOME_REFUSED: BatchAck.Outcome.ValueType  # 3
-    """It will never be taken; resending is of no use."""
+    """It will never be accepted, so resending is useless."""
     OUTCOME_RETRY: BatchAck.Outcome.ValueType  # 4
-    """Not taken now; resend after retry_after_ms."""
+    """Not accepted now. Resend it after retry_after_ms."""
 
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCES_FIELD_NUMBER: _builtins.int
@@ -415,7 +415,7 @@ class BatchAck(_message.Message):
     def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def durable_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of the same epoch, whatever the outcome: durable since the last word."""
+        """Sequences of the same epoch that became durable since the last message, with any outcome."""
 
     def __init__(
         self,
@@ -437,7 +437,7 @@ Global___BatchAck: _TypeAlias = BatchAck  # noqa: Y015
 
 @_typing.final
 class AgentConfig(_message.Message):
-    """Pushed with the handshake and at any moment after; applied without a restart."""
+    """Sent with the handshake and whenever it changes; applied without a restart."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -447,9 +447,9 @@ class AgentConfig(_message.Message):
     DOCKER_ENABLED_FIELD_NUMBER: _builtins.int
     DISABLED_COLLECTORS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """Grows with every change; an agent ignores a revision it already has."""
+    """Increases with every change. An agent ignores a revision that it already has."""
     report_interval_ms: _builtins.int
-    """Absent fields keep what the local file says."""
+    """If a field is absent, the value in the local file applies."""
     log_level: Global___LogLevel.ValueType
     docker_enabled: _builtins.bool
     @_builtins.property
@@ -536,7 +536,7 @@ class HostFacts(_message.Message):
     cpu_count: _builtins.int
     memory_total_bytes: _builtins.int
     virtualization: _builtins.str
-    """systemd's word for it: "kvm", "lxc", "none" …; empty when unknown."""
+    """As systemd-detect-virt prints it: "kvm", "lxc", "none" …; empty if unknown."""
     boot_id: _builtins.str
     """/proc/sys/kernel/random/boot_id"""
     agent_version: _builtins.str
@@ -571,7 +571,7 @@ Global___HostFacts: _TypeAlias = HostFacts  # noqa: Y015
 
 @_typing.final
 class Powers(_message.Message):
-    """What the host's owner allows here (design 5). All off unless ticked on the host."""
+    """What the host's owner allows (the policy). Everything is off unless enabled on the host."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -617,12 +617,12 @@ class Powers(_message.Message):
     files: Global___Powers.FileAccess.ValueType
     docker: Global___Powers.DockerAccess.ValueType
     user: _builtins.str
-    """Who all of this runs as, such as "root"."""
+    """User that the agent runs as, such as "root"."""
     @_builtins.property
     def file_roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def command_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Ed25519 keys whose commands the agent obeys; empty without any power."""
+        """Ed25519 keys whose commands the agent accepts; empty if it allows nothing."""
 
     def __init__(
         self,

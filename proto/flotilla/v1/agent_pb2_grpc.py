@@ -26,13 +26,13 @@ if _version_not_supported:
 
 
 class AgentCommunicationStub:
-    """The stream every agent keeps open. The server speaks first, with a challenge.
+    """The stream that every agent keeps open. The server sends the first message, a challenge.
 
     Statuses that end it: UNAUTHENTICATED (unknown agent or bad signature),
     PERMISSION_DENIED (disabled, or speaking as another agent), INVALID_ARGUMENT
     (malformed message), RESOURCE_EXHAUSTED (message too large), UNAVAILABLE
-    (draining, or the bus is away: come back later), ABORTED (a newer stream of
-    the same agent took over).
+    (the edge is restarting, or NATS is unavailable: connect again later), ABORTED
+    (a newer stream of the same agent took over).
 
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -51,13 +51,13 @@ class AgentCommunicationStub:
 
 
 class AgentCommunicationServicer:
-    """The stream every agent keeps open. The server speaks first, with a challenge.
+    """The stream that every agent keeps open. The server sends the first message, a challenge.
 
     Statuses that end it: UNAUTHENTICATED (unknown agent or bad signature),
     PERMISSION_DENIED (disabled, or speaking as another agent), INVALID_ARGUMENT
     (malformed message), RESOURCE_EXHAUSTED (message too large), UNAVAILABLE
-    (draining, or the bus is away: come back later), ABORTED (a newer stream of
-    the same agent took over).
+    (the edge is restarting, or NATS is unavailable: connect again later), ABORTED
+    (a newer stream of the same agent took over).
 
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -87,13 +87,13 @@ def add_AgentCommunicationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentCommunication:
-    """The stream every agent keeps open. The server speaks first, with a challenge.
+    """The stream that every agent keeps open. The server sends the first message, a challenge.
 
     Statuses that end it: UNAUTHENTICATED (unknown agent or bad signature),
     PERMISSION_DENIED (disabled, or speaking as another agent), INVALID_ARGUMENT
     (malformed message), RESOURCE_EXHAUSTED (message too large), UNAVAILABLE
-    (draining, or the bus is away: come back later), ABORTED (a newer stream of
-    the same agent took over).
+    (the edge is restarting, or NATS is unavailable: connect again later), ABORTED
+    (a newer stream of the same agent took over).
 
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -129,8 +129,8 @@ class AgentCommunication:
 class EnrolmentServiceStub:
     """Registers a new agent's public key, once per token.
 
-    Statuses: UNAUTHENTICATED (token unknown, used or expired, deliberately not
-    told apart), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
+    Statuses: UNAUTHENTICATED (token unknown, used or expired; the answer does not
+    say which), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
     """
 
     def __init__(self, channel):
@@ -149,8 +149,8 @@ class EnrolmentServiceStub:
 class EnrolmentServiceServicer:
     """Registers a new agent's public key, once per token.
 
-    Statuses: UNAUTHENTICATED (token unknown, used or expired, deliberately not
-    told apart), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
+    Statuses: UNAUTHENTICATED (token unknown, used or expired; the answer does not
+    say which), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
     """
 
     def Enrol(self, request, context):
@@ -178,8 +178,8 @@ def add_EnrolmentServiceServicer_to_server(servicer, server):
 class EnrolmentService:
     """Registers a new agent's public key, once per token.
 
-    Statuses: UNAUTHENTICATED (token unknown, used or expired, deliberately not
-    told apart), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
+    Statuses: UNAUTHENTICATED (token unknown, used or expired; the answer does not
+    say which), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
     """
 
     @staticmethod

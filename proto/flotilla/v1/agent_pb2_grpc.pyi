@@ -27,13 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AgentCommunicationStub:
-    """The stream every agent keeps open. The server speaks first, with a challenge.
+    """The stream that every agent keeps open. The server sends the first message, a challenge.
 
     Statuses that end it: UNAUTHENTICATED (unknown agent or bad signature),
     PERMISSION_DENIED (disabled, or speaking as another agent), INVALID_ARGUMENT
     (malformed message), RESOURCE_EXHAUSTED (message too large), UNAVAILABLE
-    (draining, or the bus is away: come back later), ABORTED (a newer stream of
-    the same agent took over).
+    (the edge is restarting, or NATS is unavailable: connect again later), ABORTED
+    (a newer stream of the same agent took over).
 
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -49,13 +49,13 @@ class AgentCommunicationStub:
 
 @_typing.type_check_only
 class AgentCommunicationAsyncStub(AgentCommunicationStub):
-    """The stream every agent keeps open. The server speaks first, with a challenge.
+    """The stream that every agent keeps open. The server sends the first message, a challenge.
 
     Statuses that end it: UNAUTHENTICATED (unknown agent or bad signature),
     PERMISSION_DENIED (disabled, or speaking as another agent), INVALID_ARGUMENT
     (malformed message), RESOURCE_EXHAUSTED (message too large), UNAVAILABLE
-    (draining, or the bus is away: come back later), ABORTED (a newer stream of
-    the same agent took over).
+    (the edge is restarting, or NATS is unavailable: connect again later), ABORTED
+    (a newer stream of the same agent took over).
 
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -67,13 +67,13 @@ class AgentCommunicationAsyncStub(AgentCommunicationStub):
     """
 
 class AgentCommunicationServicer(metaclass=_abc_1.ABCMeta):
-    """The stream every agent keeps open. The server speaks first, with a challenge.
+    """The stream that every agent keeps open. The server sends the first message, a challenge.
 
     Statuses that end it: UNAUTHENTICATED (unknown agent or bad signature),
     PERMISSION_DENIED (disabled, or speaking as another agent), INVALID_ARGUMENT
     (malformed message), RESOURCE_EXHAUSTED (message too large), UNAVAILABLE
-    (draining, or the bus is away: come back later), ABORTED (a newer stream of
-    the same agent took over).
+    (the edge is restarting, or NATS is unavailable: connect again later), ABORTED
+    (a newer stream of the same agent took over).
 
     buf:lint:ignore SERVICE_SUFFIX
     """
@@ -93,8 +93,8 @@ def add_AgentCommunicationServicer_to_server(servicer: AgentCommunicationService
 class EnrolmentServiceStub:
     """Registers a new agent's public key, once per token.
 
-    Statuses: UNAUTHENTICATED (token unknown, used or expired, deliberately not
-    told apart), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
+    Statuses: UNAUTHENTICATED (token unknown, used or expired; the answer does not
+    say which), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
     """
 
     @_typing.overload
@@ -107,8 +107,8 @@ class EnrolmentServiceStub:
 class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     """Registers a new agent's public key, once per token.
 
-    Statuses: UNAUTHENTICATED (token unknown, used or expired, deliberately not
-    told apart), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
+    Statuses: UNAUTHENTICATED (token unknown, used or expired; the answer does not
+    say which), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -117,8 +117,8 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
 class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Registers a new agent's public key, once per token.
 
-    Statuses: UNAUTHENTICATED (token unknown, used or expired, deliberately not
-    told apart), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
+    Statuses: UNAUTHENTICATED (token unknown, used or expired; the answer does not
+    say which), INVALID_ARGUMENT (key or proof malformed), UNAVAILABLE.
     """
 
     @_abc_1.abstractmethod

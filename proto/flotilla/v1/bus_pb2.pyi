@@ -32,7 +32,7 @@ class DurableNotice(_message.Message):
     def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchesDurable]: ...
     @_builtins.property
     def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchRefused]:
-        """Set aside as dead letters: they will not become durable, and need not come again."""
+        """Dead letters: they will not become durable, so the agent must not send them again."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ Global___BatchRefused: _TypeAlias = BatchRefused  # noqa: Y015
 
 @_typing.final
 class BatchesDurable(_message.Message):
-    """agent.<vps>.durable, from an edge that does not hold that agent's stream any more."""
+    """agent.<vps>.durable, from an edge that no longer holds the agent's stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -106,7 +106,7 @@ Global___BatchesDurable: _TypeAlias = BatchesDurable  # noqa: Y015
 
 @_typing.final
 class StreamTaken(_message.Message):
-    """agent.<vps>.taken, from the edge that holds an agent's newest stream to any other."""
+    """agent.<vps>.taken, from the edge with an agent's newest stream to all other edges."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -118,7 +118,7 @@ class StreamTaken(_message.Message):
     edge_id: _builtins.str
     peer: _builtins.str
     boot_id: _builtins.str
-    """Tells the same host that came back from a second one with the same key."""
+    """Distinguishes the same host that reconnected from a second host with the same key."""
     def __init__(
         self,
         *,
@@ -137,7 +137,7 @@ Global___StreamTaken: _TypeAlias = StreamTaken  # noqa: Y015
 
 @_typing.final
 class AgentRecord(_message.Message):
-    """Key-value bucket `agents`: all the edge knows of an agent."""
+    """Key-value bucket `agents`: everything an edge knows about an agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -199,7 +199,7 @@ Global___Presence: _TypeAlias = Presence  # noqa: Y015
 
 @_typing.final
 class EdgeBeat(_message.Message):
-    """Key-value bucket `edges`: an edge is alive while it renews this."""
+    """Key-value bucket `edges`: the heartbeat of an edge. It is alive as long as it renews its key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,7 +290,7 @@ Global___RedeemTokenResponse: _TypeAlias = RedeemTokenResponse  # noqa: Y015
 
 @_typing.final
 class ServiceStatus(_message.Message):
-    """service.<name>.status, answered by every instance."""
+    """Answer of every instance of a service to a request on service.<name>.status."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -341,3 +341,53 @@ class ServiceStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServiceStatus: _TypeAlias = ServiceStatus  # noqa: Y015
+
+@_typing.final
+class RunOutputStored(_message.Message):
+    """task.<run>.output, from the gateway that stored lines of a run's output to those that show it.
+    The lines are in the database.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    NEXT_OFFSET_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    next_offset: _builtins.int
+    """Number of the line that comes next."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        next_offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_offset", b"next_offset", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunOutputStored: _TypeAlias = RunOutputStored  # noqa: Y015
+
+@_typing.final
+class RunCancelRequested(_message.Message):
+    """task.<run>.cancel, from the gateway that took the request to the one that drives the run. The
+    request is in the database.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunCancelRequested: _TypeAlias = RunCancelRequested  # noqa: Y015

@@ -27,8 +27,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CommandRequest(_message.Message):
-    """A Command and the server's signature over exactly these bytes. The agent
-    refuses what is unsigned, expired, replayed or addressed elsewhere.
+    """A Command and the server's signature over exactly these bytes. The agent refuses a
+    command that is unsigned, expired, replayed or addressed to another server.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -72,17 +72,17 @@ class Command(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     ROTATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Executed once; a repeat returns the stored result."""
+    """A command is executed once. A repeat returns the stored result."""
     vps_id: _builtins.str
     actor: _builtins.str
-    """Who asked, for the agent's own log."""
+    """The user who sent it, for the agent's log."""
     nonce: _builtins.bytes
     not_before_unix_ms: _builtins.int
     expires_at_unix_ms: _builtins.int
     timeout_ms: _builtins.int
-    """Whole command, after which its process group is killed."""
+    """Time limit of the whole command. After that, its process group is killed."""
     max_output_bytes: _builtins.int
-    """Output kept; the rest is dropped and the result marked truncated."""
+    """Output beyond this is dropped, and the result is marked as truncated."""
     @_builtins.property
     def shell(self) -> Global___ShellAction: ...
     @_builtins.property
@@ -146,7 +146,7 @@ Global___ShellAction: _TypeAlias = ShellAction  # noqa: Y015
 
 @_typing.final
 class CancelAction(_message.Message):
-    """Ends a command that runs: its process group is killed, its result says cancelled."""
+    """Ends a running command: its process group is killed, and its status is CANCELLED."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -167,7 +167,7 @@ Global___CancelAction: _TypeAlias = CancelAction  # noqa: Y015
 
 @_typing.final
 class RotateAction(_message.Message):
-    """Signed with a key the agent trusts: from now on it trusts this one instead."""
+    """Replaces the key that the agent trusts; it is signed with the key trusted until now."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -241,16 +241,16 @@ class DockerAction(_message.Message):
     GRACE_SECONDS_FIELD_NUMBER: _builtins.int
     operation: Global___DockerAction.Operation.ValueType
     target: _builtins.str
-    """Container id or image reference, as the operation needs."""
+    """Container id or image reference, depending on the operation."""
     tail: _builtins.int
-    """Of LOGS: the last so many lines, 0 for all within the bound."""
+    """For LOGS: number of lines from the end, 0 for all within the limit."""
     since_unix_ms: _builtins.int
-    """Of LOGS: 0 for no bound."""
+    """For LOGS: 0 for no limit."""
     until_unix_ms: _builtins.int
     force: _builtins.bool
-    """Of REMOVE and REMOVE_IMAGE: even while it runs or is used."""
+    """For REMOVE and REMOVE_IMAGE: even if it is running or in use."""
     grace_seconds: _builtins.int
-    """Of STOP and RESTART: before it is killed."""
+    """For STOP and RESTART: seconds until it is killed."""
     def __init__(
         self,
         *,
@@ -272,6 +272,10 @@ Global___DockerAction: _TypeAlias = DockerAction  # noqa: Y015
 
 @_typing.final
 class FileAction(_message.Message):
+    """In paths and names, a byte that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF).
+    A name that contains such a character has it as three of them, one for each byte of its UTF-8.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     class _Operation:
@@ -292,10 +296,10 @@ class FileAction(_message.Message):
         OPERATION_CHANGE_MODE: FileAction._Operation.ValueType  # 9
         OPERATION_CHANGE_OWNER: FileAction._Operation.ValueType  # 10
         OPERATION_COMMIT: FileAction._Operation.ValueType  # 11
-        """Puts a complete draft in the file's place, at once."""
+        """Replaces the file by a complete partial file, atomically."""
         OPERATION_ABORT: FileAction._Operation.ValueType  # 12
         OPERATION_UPLOAD_STATE: FileAction._Operation.ValueType  # 13
-        """How much of a draft is there."""
+        """Returns how many bytes of a partial file exist."""
         OPERATION_CHECKSUM: FileAction._Operation.ValueType  # 14
         OPERATION_ARCHIVE: FileAction._Operation.ValueType  # 15
         """A .tar.gz of `names`; EXTRACT takes tar, its compressed kinds and zip."""
@@ -314,10 +318,10 @@ class FileAction(_message.Message):
     OPERATION_CHANGE_MODE: FileAction.Operation.ValueType  # 9
     OPERATION_CHANGE_OWNER: FileAction.Operation.ValueType  # 10
     OPERATION_COMMIT: FileAction.Operation.ValueType  # 11
-    """Puts a complete draft in the file's place, at once."""
+    """Replaces the file by a complete partial file, atomically."""
     OPERATION_ABORT: FileAction.Operation.ValueType  # 12
     OPERATION_UPLOAD_STATE: FileAction.Operation.ValueType  # 13
-    """How much of a draft is there."""
+    """Returns how many bytes of a partial file exist."""
     OPERATION_CHECKSUM: FileAction.Operation.ValueType  # 14
     OPERATION_ARCHIVE: FileAction.Operation.ValueType  # 15
     """A .tar.gz of `names`; EXTRACT takes tar, its compressed kinds and zip."""
@@ -339,6 +343,7 @@ class FileAction(_message.Message):
     RECURSIVE_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
     operation: Global___FileAction.Operation.ValueType
     path: _builtins.str
     destination: _builtins.str
@@ -349,23 +354,27 @@ class FileAction(_message.Message):
     mode: _builtins.int
     """Permission bits of CHANGE_MODE."""
     upload_id: _builtins.str
-    """Of WRITE, COMMIT, ABORT and UPLOAD_STATE: names the draft beside the file."""
+    """For WRITE, COMMIT, ABORT and UPLOAD_STATE: id of the partial file next to the file."""
     version: _builtins.str
-    """Of COMMIT and DELETE: the FileEntry.version that must still be there; empty for any."""
+    """For COMMIT and DELETE: FileEntry.version that the file must still have; empty for any."""
     overwrite: _builtins.bool
-    """Of COMMIT, RENAME, COPY, ARCHIVE and EXTRACT: what is there already may be replaced."""
+    """For COMMIT, RENAME, COPY, ARCHIVE and EXTRACT: existing files may be replaced."""
     sha256: _builtins.bytes
-    """Of COMMIT: what the whole draft must be; empty for unchecked."""
+    """For COMMIT: hash that the whole partial file must have; empty for no check."""
     owner: _builtins.str
-    """Of CHANGE_OWNER: names or numbers, empty to leave as it is."""
+    """For CHANGE_OWNER: names or numbers; empty for no change."""
     group: _builtins.str
     recursive: _builtins.bool
-    """Of DELETE, CHANGE_MODE and CHANGE_OWNER: a folder with all in it."""
+    """For DELETE, CHANGE_MODE and CHANGE_OWNER: a folder with its whole content."""
     size: _builtins.int
-    """Of COMMIT: bytes the draft must have."""
+    """For COMMIT: number of bytes that the partial file must have."""
+    snapshot: _builtins.bytes
+    """For READ: FileChunk.snapshot of the first chunk. A file that has only grown since then is read
+    as it was.
+    """
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of ARCHIVE: names within `path`; the archive is `destination`."""
+        """For ARCHIVE: names within `path`; the archive is `destination`."""
 
     def __init__(
         self,
@@ -386,10 +395,11 @@ class FileAction(_message.Message):
         recursive: _builtins.bool = ...,
         names: _abc.Iterable[_builtins.str] | None = ...,
         size: _builtins.int = ...,
+        snapshot: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "destination", b"destination", "group", b"group", "length", b"length", "mode", b"mode", "names", b"names", "offset", b"offset", "operation", b"operation", "overwrite", b"overwrite", "owner", b"owner", "path", b"path", "recursive", b"recursive", "sha256", b"sha256", "size", b"size", "upload_id", b"upload_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "destination", b"destination", "group", b"group", "length", b"length", "mode", b"mode", "names", b"names", "offset", b"offset", "operation", b"operation", "overwrite", b"overwrite", "owner", b"owner", "path", b"path", "recursive", b"recursive", "sha256", b"sha256", "size", b"size", "snapshot", b"snapshot", "upload_id", b"upload_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,12 +448,12 @@ class PtyAction(_message.Message):
     container: _builtins.str
     """Container id; of the CONTAINER kinds."""
     tail: _builtins.int
-    """Of CONTAINER_LOGS, as in DockerAction."""
+    """For CONTAINER_LOGS, as in DockerAction."""
     since_unix_ms: _builtins.int
     window_bytes: _builtins.int
-    """Bytes of output that may be on their way unacknowledged."""
+    """Bytes of output that may be sent without an acknowledgement."""
     lease_ms: _builtins.int
-    """Without a word from the session's owner for so long, it ends."""
+    """The session ends if its owner sends nothing for this long."""
     def __init__(
         self,
         *,
@@ -477,36 +487,36 @@ class CommandResponse(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         FAILURE_UNSPECIFIED: CommandResponse._Failure.ValueType  # 0
         FAILURE_FORBIDDEN: CommandResponse._Failure.ValueType  # 1
-        """The host's policy does not allow it, or the command is not to be trusted."""
+        """The host's policy does not allow it, or the command is not trusted."""
         FAILURE_NOT_FOUND: CommandResponse._Failure.ValueType  # 2
         FAILURE_CONFLICT: CommandResponse._Failure.ValueType  # 3
-        """It is there already, or was changed meanwhile."""
+        """It exists already, or was changed in the meantime."""
         FAILURE_INVALID: CommandResponse._Failure.ValueType  # 4
         FAILURE_TOO_LARGE: CommandResponse._Failure.ValueType  # 5
         FAILURE_BUSY: CommandResponse._Failure.ValueType  # 6
-        """Too much runs there just now."""
+        """Too much is running on the server."""
         FAILURE_UNAVAILABLE: CommandResponse._Failure.ValueType  # 7
-        """The engine or the disk is not there, or full."""
+        """Docker does not answer, or the disk is full or unavailable."""
         FAILURE_DISCONNECTED: CommandResponse._Failure.ValueType  # 8
-        """Said by the edge: the agent's stream ended first, and whether it was done is not known."""
+        """Set by the edge: the agent's stream ended, and it is not known whether the command finished."""
 
     class Failure(_Failure, metaclass=_FailureEnumTypeWrapper):
-        """What a caller does about it; `reason` is for people."""
+        """Kind of failure, for programs; `reason` is for people."""
 
     FAILURE_UNSPECIFIED: CommandResponse.Failure.ValueType  # 0
     FAILURE_FORBIDDEN: CommandResponse.Failure.ValueType  # 1
-    """The host's policy does not allow it, or the command is not to be trusted."""
+    """The host's policy does not allow it, or the command is not trusted."""
     FAILURE_NOT_FOUND: CommandResponse.Failure.ValueType  # 2
     FAILURE_CONFLICT: CommandResponse.Failure.ValueType  # 3
-    """It is there already, or was changed meanwhile."""
+    """It exists already, or was changed in the meantime."""
     FAILURE_INVALID: CommandResponse.Failure.ValueType  # 4
     FAILURE_TOO_LARGE: CommandResponse.Failure.ValueType  # 5
     FAILURE_BUSY: CommandResponse.Failure.ValueType  # 6
-    """Too much runs there just now."""
+    """Too much is running on the server."""
     FAILURE_UNAVAILABLE: CommandResponse.Failure.ValueType  # 7
-    """The engine or the disk is not there, or full."""
+    """Docker does not answer, or the disk is full or unavailable."""
     FAILURE_DISCONNECTED: CommandResponse.Failure.ValueType  # 8
-    """Said by the edge: the agent's stream ended first, and whether it was done is not known."""
+    """Set by the edge: the agent's stream ended, and it is not known whether the command finished."""
 
     class _Status:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -554,17 +564,17 @@ class CommandResponse(_message.Message):
     status: Global___CommandResponse.Status.ValueType
     exit_code: _builtins.int
     part: _builtins.int
-    """A part of the output; parts are numbered from 0 and the last says so."""
+    """Number of this part of the output, from 0; `last` is set in the last one."""
     last: _builtins.bool
     stdout: _builtins.bytes
     stderr: _builtins.bytes
     truncated: _builtins.bool
     reason: _builtins.str
-    """For REFUSED and FAILED: why."""
+    """For REFUSED and FAILED: the reason, for people."""
     failure: Global___CommandResponse.Failure.ValueType
-    """For REFUSED and FAILED: of what kind."""
+    """For REFUSED and FAILED: the kind of failure."""
     received_bytes: _builtins.int
-    """Bytes of a draft that are there, without a hole."""
+    """Bytes of a partial file that exist, without a gap."""
     @_builtins.property
     def containers(self) -> Global___ContainerList: ...
     @_builtins.property
@@ -621,7 +631,7 @@ class ContainerList(_message.Message):
     CONTAINERS_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """More were there than are listed."""
+    """There are more than are listed."""
     @_builtins.property
     def containers(self) -> _containers.RepeatedCompositeFieldContainer[_docker_pb2.DockerContainerInfo]: ...
     def __init__(
@@ -651,7 +661,7 @@ class ContainerDetails(_message.Message):
         MASKED_FIELD_NUMBER: _builtins.int
         name: _builtins.str
         value: _builtins.str
-        """Empty when it was masked."""
+        """Empty if it is masked."""
         masked: _builtins.bool
         def __init__(
             self,
@@ -715,14 +725,14 @@ class ContainerDetails(_message.Message):
     finished_at_unix_ms: _builtins.int
     exit_code: _builtins.int
     health: _builtins.str
-    """"healthy", "unhealthy", "starting"; empty without a check."""
+    """"healthy", "unhealthy" or "starting"; empty without a health check."""
     network_mode: _builtins.str
     privileged: _builtins.bool
     image_id: _builtins.str
     error: _builtins.str
-    """Empty when it could start."""
+    """Error of the last start; empty if there was none."""
     memory_limit_bytes: _builtins.int
-    """0 for no bound."""
+    """0 for no limit."""
     cpu_limit: _builtins.float
     @_builtins.property
     def info(self) -> _docker_pb2.DockerContainerInfo: ...
@@ -876,7 +886,7 @@ class FileListing(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """As asked, normalised."""
+    """As requested, normalised."""
     truncated: _builtins.bool
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileEntry]: ...
@@ -933,6 +943,7 @@ class FileEntry(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """In the form that FileAction describes."""
     kind: Global___FileEntry.Kind.ValueType
     size_bytes: _builtins.int
     mode: _builtins.int
@@ -940,15 +951,15 @@ class FileEntry(_message.Message):
     user_id: _builtins.int
     group_id: _builtins.int
     owner: _builtins.str
-    """Empty when the host has no name for it."""
+    """Empty if the host has no name for the id."""
     group: _builtins.str
     modified_at_unix_ms: _builtins.int
     link_target: _builtins.str
-    """Of a symbolic link; what it says, not where it leads."""
+    """For a symbolic link: its target as text, not resolved."""
     version: _builtins.str
     """Changes whenever the file does."""
     sha256: _builtins.bytes
-    """Of CHECKSUM and COMMIT."""
+    """For CHECKSUM and COMMIT."""
     def __init__(
         self,
         *,
@@ -981,11 +992,14 @@ class FileChunk(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     data: _builtins.bytes
     size_bytes: _builtins.int
-    """Of the whole file, now."""
+    """Size of the whole file, now or at the time of `snapshot`."""
     version: _builtins.str
+    snapshot: _builtins.bytes
+    """Names this state of the file in later reads; opaque to others than the agent."""
     def __init__(
         self,
         *,
@@ -993,10 +1007,11 @@ class FileChunk(_message.Message):
         data: _builtins.bytes = ...,
         size_bytes: _builtins.int = ...,
         version: _builtins.str = ...,
+        snapshot: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "offset", b"offset", "size_bytes", b"size_bytes", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "offset", b"offset", "size_bytes", b"size_bytes", "snapshot", b"snapshot", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1018,26 +1033,26 @@ class PtyDataToAgent(_message.Message):
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def data(self) -> _builtins.bytes:
-        """Nobody sends it: PtyInput is signed."""
+        """Not sent any more: PtyInput is signed."""
 
     @data.setter
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def data(self, value: _builtins.bytes) -> None:
-        """Nobody sends it: PtyInput is signed."""
+        """Not sent any more: PtyInput is signed."""
 
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def credit_bytes(self) -> _builtins.int:
-        """Nobody sends it: PtyAcknowledge says the same and survives a loss."""
+        """Not sent any more: PtyAcknowledge replaces it and tolerates losses."""
 
     @credit_bytes.setter
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def credit_bytes(self, value: _builtins.int) -> None:
-        """Nobody sends it: PtyAcknowledge says the same and survives a loss."""
+        """Not sent any more: PtyAcknowledge replaces it and tolerates losses."""
 
     @_builtins.property
     def start(self) -> Global___CommandRequest:
-        """A start carries its own signature: a terminal is a command."""
+        """A signed command starts a session."""
 
     @_builtins.property
     def resize(self) -> Global___PtyResize: ...
@@ -1071,7 +1086,7 @@ Global___PtyDataToAgent: _TypeAlias = PtyDataToAgent  # noqa: Y015
 
 @_typing.final
 class PtyInput(_message.Message):
-    """What was typed. Signed, since whoever owns the bus could type otherwise."""
+    """Typed input. It is signed, so that nobody with access to NATS alone can type."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1100,10 +1115,9 @@ Global___PtyInput: _TypeAlias = PtyInput  # noqa: Y015
 
 @_typing.final
 class PtyAcknowledge(_message.Message):
-    """Both ways, cumulative: all bytes below this offset have arrived. To the agent it is a sign of
-    life too, and an agent that still has unacknowledged output sends that again on a new stream,
-    and when it is told the same offset again. For a session that it does not have, an agent answers
-    with PtyExit.
+    """All bytes before this offset have arrived; used in both directions. For the agent it is also a
+    keep-alive. An agent with unacknowledged output sends it again on a new stream, and whenever it
+    receives the same offset again. An agent that does not have the session answers with PtyExit.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1160,12 +1174,12 @@ class PtyDataToServer(_message.Message):
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def data(self) -> _builtins.bytes:
-        """Nobody sends it: PtyOutput says where it belongs."""
+        """Not sent any more: PtyOutput carries an offset."""
 
     @data.setter
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def data(self, value: _builtins.bytes) -> None:
-        """Nobody sends it: PtyOutput says where it belongs."""
+        """Not sent any more: PtyOutput carries an offset."""
 
     @_builtins.property
     def exit(self) -> Global___PtyExit: ...
@@ -1175,7 +1189,7 @@ class PtyDataToServer(_message.Message):
     def acknowledge(self) -> Global___PtyAcknowledge: ...
     @_builtins.property
     def started(self) -> Global___PtyStarted:
-        """The session runs; of a terminal, with which program."""
+        """The session is running."""
 
     def __init__(
         self,
@@ -1203,6 +1217,7 @@ class PtyStarted(_message.Message):
 
     PROGRAM_FIELD_NUMBER: _builtins.int
     program: _builtins.str
+    """For a terminal: its shell."""
     def __init__(
         self,
         *,
@@ -1259,7 +1274,7 @@ Global___PtyClose: _TypeAlias = PtyClose  # noqa: Y015
 
 @_typing.final
 class PtyExit(_message.Message):
-    """The last word of a session, said again to every acknowledgement that follows."""
+    """The end of a session; sent again for every acknowledgement that follows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1270,9 +1285,9 @@ class PtyExit(_message.Message):
     exit_code: _builtins.int
     reason: _builtins.str
     offset: _builtins.int
-    """Bytes of output there were in all."""
+    """Bytes of output of the whole session."""
     failure: Global___CommandResponse.Failure.ValueType
-    """For a session that was refused or did not begin: of what kind."""
+    """For a session that was refused or did not start: the kind of failure."""
     def __init__(
         self,
         *,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from flotilla.v1 import metrics_pb2 as flotilla_dot_v1_dot_metrics__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66lotilla/v1/docker.proto\x12\x0b\x66lotilla.v1\x1a\x19\x66lotilla/v1/metrics.proto\"k\n\x0f\x44ockerInfoBatch\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.flotilla.v1.BatchHeader\x12.\n\tsnapshots\x18\x02 \x03(\x0b\x32\x1b.flotilla.v1.DockerSnapshot\"u\n\x0e\x44ockerSnapshot\x12\x14\n\x0ctime_unix_ms\x18\x01 \x01(\x03\x12\x17\n\x0f\x63lock_corrected\x18\x02 \x01(\x08\x12\x34\n\ncontainers\x18\x03 \x03(\x0b\x32 .flotilla.v1.DockerContainerInfo\"\x9f\x06\n\x13\x44ockerContainerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x1a\n\x12\x63reated_at_unix_ms\x18\x06 \x01(\x03\x12&\n\x05ports\x18\x07 \x03(\x0b\x32\x17.flotilla.v1.DockerPort\x12<\n\x06labels\x18\x08 \x03(\x0b\x32,.flotilla.v1.DockerContainerInfo.LabelsEntry\x12(\n\x06mounts\x18\t \x03(\x0b\x32\x18.flotilla.v1.DockerMount\x12\x1e\n\x11\x63pu_usage_percent\x18\n \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12memory_usage_bytes\x18\x0b \x01(\x04H\x01\x88\x01\x01\x12\x1f\n\x12memory_limit_bytes\x18\x0c \x01(\x04H\x02\x88\x01\x01\x12-\n network_receive_bytes_per_second\x18\r \x01(\x02H\x03\x88\x01\x01\x12.\n!network_transmit_bytes_per_second\x18\x0e \x01(\x02H\x04\x88\x01\x01\x12(\n\x1b\x62lock_read_bytes_per_second\x18\x0f \x01(\x02H\x05\x88\x01\x01\x12)\n\x1c\x62lock_write_bytes_per_second\x18\x10 \x01(\x02H\x06\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x14\n\x12_cpu_usage_percentB\x15\n\x13_memory_usage_bytesB\x15\n\x13_memory_limit_bytesB#\n!_network_receive_bytes_per_secondB$\n\"_network_transmit_bytes_per_secondB\x1e\n\x1c_block_read_bytes_per_secondB\x1f\n\x1d_block_write_bytes_per_second\"Z\n\nDockerPort\x12\x0f\n\x07host_ip\x18\x01 \x01(\t\x12\x11\n\thost_port\x18\x02 \x01(\r\x12\x16\n\x0e\x63ontainer_port\x18\x03 \x01(\r\x12\x10\n\x08protocol\x18\x04 \x01(\t\"S\n\x0b\x44ockerMount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x03 \x01(\t\x12\x11\n\tread_only\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66lotilla/v1/docker.proto\x12\x0b\x66lotilla.v1\x1a\x19\x66lotilla/v1/metrics.proto\"k\n\x0f\x44ockerInfoBatch\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.flotilla.v1.BatchHeader\x12.\n\tsnapshots\x18\x02 \x03(\x0b\x32\x1b.flotilla.v1.DockerSnapshot\"\x92\x01\n\x0e\x44ockerSnapshot\x12\x14\n\x0ctime_unix_ms\x18\x01 \x01(\x03\x12\x17\n\x0f\x63lock_corrected\x18\x02 \x01(\x08\x12\x34\n\ncontainers\x18\x03 \x03(\x0b\x32 .flotilla.v1.DockerContainerInfo\x12\x1b\n\x13\x63ontainers_left_out\x18\x04 \x01(\r\"\x9f\x06\n\x13\x44ockerContainerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\r\n\x05image\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x1a\n\x12\x63reated_at_unix_ms\x18\x06 \x01(\x03\x12&\n\x05ports\x18\x07 \x03(\x0b\x32\x17.flotilla.v1.DockerPort\x12<\n\x06labels\x18\x08 \x03(\x0b\x32,.flotilla.v1.DockerContainerInfo.LabelsEntry\x12(\n\x06mounts\x18\t \x03(\x0b\x32\x18.flotilla.v1.DockerMount\x12\x1e\n\x11\x63pu_usage_percent\x18\n \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x12memory_usage_bytes\x18\x0b \x01(\x04H\x01\x88\x01\x01\x12\x1f\n\x12memory_limit_bytes\x18\x0c \x01(\x04H\x02\x88\x01\x01\x12-\n network_receive_bytes_per_second\x18\r \x01(\x02H\x03\x88\x01\x01\x12.\n!network_transmit_bytes_per_second\x18\x0e \x01(\x02H\x04\x88\x01\x01\x12(\n\x1b\x62lock_read_bytes_per_second\x18\x0f \x01(\x02H\x05\x88\x01\x01\x12)\n\x1c\x62lock_write_bytes_per_second\x18\x10 \x01(\x02H\x06\x88\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x14\n\x12_cpu_usage_percentB\x15\n\x13_memory_usage_bytesB\x15\n\x13_memory_limit_bytesB#\n!_network_receive_bytes_per_secondB$\n\"_network_transmit_bytes_per_secondB\x1e\n\x1c_block_read_bytes_per_secondB\x1f\n\x1d_block_write_bytes_per_second\"Z\n\nDockerPort\x12\x0f\n\x07host_ip\x18\x01 \x01(\t\x12\x11\n\thost_port\x18\x02 \x01(\r\x12\x16\n\x0e\x63ontainer_port\x18\x03 \x01(\r\x12\x10\n\x08protocol\x18\x04 \x01(\t\"S\n\x0b\x44ockerMount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x03 \x01(\t\x12\x11\n\tread_only\x18\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,14 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOCKERCONTAINERINFO_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_DOCKERINFOBATCH']._serialized_start=68
   _globals['_DOCKERINFOBATCH']._serialized_end=175
-  _globals['_DOCKERSNAPSHOT']._serialized_start=177
-  _globals['_DOCKERSNAPSHOT']._serialized_end=294
-  _globals['_DOCKERCONTAINERINFO']._serialized_start=297
-  _globals['_DOCKERCONTAINERINFO']._serialized_end=1096
-  _globals['_DOCKERCONTAINERINFO_LABELSENTRY']._serialized_start=843
-  _globals['_DOCKERCONTAINERINFO_LABELSENTRY']._serialized_end=888
-  _globals['_DOCKERPORT']._serialized_start=1098
-  _globals['_DOCKERPORT']._serialized_end=1188
-  _globals['_DOCKERMOUNT']._serialized_start=1190
-  _globals['_DOCKERMOUNT']._serialized_end=1273
+  _globals['_DOCKERSNAPSHOT']._serialized_start=178
+  _globals['_DOCKERSNAPSHOT']._serialized_end=324
+  _globals['_DOCKERCONTAINERINFO']._serialized_start=327
+  _globals['_DOCKERCONTAINERINFO']._serialized_end=1126
+  _globals['_DOCKERCONTAINERINFO_LABELSENTRY']._serialized_start=873
+  _globals['_DOCKERCONTAINERINFO_LABELSENTRY']._serialized_end=918
+  _globals['_DOCKERPORT']._serialized_start=1128
+  _globals['_DOCKERPORT']._serialized_end=1218
+  _globals['_DOCKERMOUNT']._serialized_start=1220
+  _globals['_DOCKERMOUNT']._serialized_end=1303
 # @@protoc_insertion_point(module_scope)

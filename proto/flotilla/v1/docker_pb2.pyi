@@ -45,15 +45,20 @@ Global___DockerInfoBatch: _TypeAlias = DockerInfoBatch  # noqa: Y015
 
 @_typing.final
 class DockerSnapshot(_message.Message):
-    """All containers of a host at one moment; one that is missing is gone."""
+    """All containers of a host at one moment. A container that is missing no longer exists, unless
+    some were left out.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TIME_UNIX_MS_FIELD_NUMBER: _builtins.int
     CLOCK_CORRECTED_FIELD_NUMBER: _builtins.int
     CONTAINERS_FIELD_NUMBER: _builtins.int
+    CONTAINERS_LEFT_OUT_FIELD_NUMBER: _builtins.int
     time_unix_ms: _builtins.int
     clock_corrected: _builtins.bool
+    containers_left_out: _builtins.int
+    """Containers beyond what the agent reports."""
     @_builtins.property
     def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___DockerContainerInfo]: ...
     def __init__(
@@ -62,10 +67,11 @@ class DockerSnapshot(_message.Message):
         time_unix_ms: _builtins.int = ...,
         clock_corrected: _builtins.bool = ...,
         containers: _abc.Iterable[Global___DockerContainerInfo] | None = ...,
+        containers_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_corrected", b"clock_corrected", "containers", b"containers", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_corrected", b"clock_corrected", "containers", b"containers", "containers_left_out", b"containers_left_out", "time_unix_ms", b"time_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,11 +121,11 @@ class DockerContainerInfo(_message.Message):
     """64 hexadecimal digits."""
     image: _builtins.str
     state: _builtins.str
-    """The engine's word: "running", "exited", "paused" …"""
+    """As Docker reports it: "running", "exited", "paused" …"""
     status: _builtins.str
     created_at_unix_ms: _builtins.int
     cpu_usage_percent: _builtins.float
-    """Per cent of one core; above 100 when several are busy."""
+    """Per cent of one core; above 100 if several are busy."""
     memory_usage_bytes: _builtins.int
     memory_limit_bytes: _builtins.int
     network_receive_bytes_per_second: _builtins.float

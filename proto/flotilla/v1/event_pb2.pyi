@@ -119,8 +119,8 @@ Global___VpsDisconnected: _TypeAlias = VpsDisconnected  # noqa: Y015
 
 @_typing.final
 class VpsContested(_message.Message):
-    """event.vps.<vps>.contested: streams with one key keep taking over from each other,
-    as when a disk image with the agent's key was copied to a second host.
+    """event.vps.<vps>.contested: two hosts use the same key, for example after a disk image was
+    copied, and their streams keep taking over from each other.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -132,7 +132,7 @@ class VpsContested(_message.Message):
     vps_id: _builtins.str
     time_unix_ms: _builtins.int
     takeovers: _builtins.int
-    """Takeovers within the window that raised this."""
+    """Takeovers that led to this event."""
     @_builtins.property
     def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -175,9 +175,9 @@ class AuditRecorded(_message.Message):
     reason: _builtins.str
     peer: _builtins.str
     id: _builtins.str
-    """A UUID: the entry is stored once."""
+    """A UUID. An entry is stored once per id."""
     detail: _builtins.str
-    """What of the object: a path, a container, a command's id."""
+    """Part of the object: a path, a container, a command's id."""
     def __init__(
         self,
         *,

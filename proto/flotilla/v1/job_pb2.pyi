@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class TaskJob(_message.Message):
-    """job.task.<kind>: one run of a task on one server. The database holds the rest."""
+    """job.task.<kind>: one run of a task on one server. The details are in the database."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class BatchHeader(_message.Message):
-    """Names a batch for acknowledgement and de-duplication: `<vps>.<epoch>.<sequence>`."""
+    """Identifies a batch for acknowledgement and de-duplication: `<vps>.<epoch>.<sequence>`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -31,15 +31,15 @@ class BatchHeader(_message.Message):
     SENT_AT_UNIX_MS_FIELD_NUMBER: _builtins.int
     DROPS_FIELD_NUMBER: _builtins.int
     vps_id: _builtins.str
-    """Compared with the channel's identity, never trusted."""
+    """Compared with the identity of the stream, never trusted."""
     epoch: _builtins.str
-    """Random id of the agent's buffer; sequences start anew with it."""
+    """Random id of the agent's spool. Sequences start again with a new one."""
     sequence: _builtins.int
     sent_at_unix_ms: _builtins.int
     """The agent's clock when it sent this."""
     @_builtins.property
     def drops(self) -> _containers.RepeatedCompositeFieldContainer[Global___DropReport]:
-        """What the agent had to give up since it last said so; at most 8."""
+        """Data that the agent has dropped since its last report; at most 8 reports."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ Global___BatchHeader: _TypeAlias = BatchHeader  # noqa: Y015
 
 @_typing.final
 class DropReport(_message.Message):
-    """Measurements that will never arrive, so that their gap can be shown with its reason."""
+    """Data that will never arrive. The console shows the gap with its reason."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -74,9 +74,9 @@ class DropReport(_message.Message):
         REASON_SPACE: DropReport._Reason.ValueType  # 1
         """The spool was full."""
         REASON_AGE: DropReport._Reason.ValueType  # 2
-        """They were kept for as long as the owner allows."""
+        """The maximum age was reached."""
         REASON_MEMORY: DropReport._Reason.ValueType  # 3
-        """The disk took nothing, and memory was full."""
+        """The disk was not writable, and memory was full."""
         REASON_REFUSED: DropReport._Reason.ValueType  # 4
         """The server refused them."""
         REASON_DAMAGED: DropReport._Reason.ValueType  # 5
@@ -87,9 +87,9 @@ class DropReport(_message.Message):
     REASON_SPACE: DropReport.Reason.ValueType  # 1
     """The spool was full."""
     REASON_AGE: DropReport.Reason.ValueType  # 2
-    """They were kept for as long as the owner allows."""
+    """The maximum age was reached."""
     REASON_MEMORY: DropReport.Reason.ValueType  # 3
-    """The disk took nothing, and memory was full."""
+    """The disk was not writable, and memory was full."""
     REASON_REFUSED: DropReport.Reason.ValueType  # 4
     """The server refused them."""
     REASON_DAMAGED: DropReport.Reason.ValueType  # 5
@@ -119,13 +119,13 @@ class DropReport(_message.Message):
     FIRST_UNIX_MS_FIELD_NUMBER: _builtins.int
     LAST_UNIX_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Unique within the epoch. One that comes again replaces the one before."""
+    """Unique within the epoch. A report with the same id replaces the earlier one."""
     reason: Global___DropReport.Reason.ValueType
     kind: Global___DropReport.Kind.ValueType
     count: _builtins.int
-    """Snapshots, or metrics of KIND_GENERIC; 0 when nobody can tell."""
+    """Number of snapshots, or of points for KIND_GENERIC; 0 if unknown."""
     first_unix_ms: _builtins.int
-    """The agent's clock at the oldest and the newest of them."""
+    """Times of the oldest and the newest, by the agent's clock."""
     last_unix_ms: _builtins.int
     def __init__(
         self,
@@ -173,8 +173,8 @@ Global___PerformanceSnapshotBatch: _TypeAlias = PerformanceSnapshotBatch  # noqa
 
 @_typing.final
 class PerformanceBundle(_message.Message):
-    """telemetry.edge.<edge>.performance: what gathered in an edge while the stream took what came
-    before. The edge has compared each header's vps_id with the agent's channel.
+    """telemetry.edge.<edge>.performance: batches that arrived at an edge while JetStream stored the
+    message before. The edge has compared each header's vps_id with the identity of the stream.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -197,8 +197,8 @@ Global___PerformanceBundle: _TypeAlias = PerformanceBundle  # noqa: Y015
 
 @_typing.final
 class PerformanceSnapshot(_message.Message):
-    """One look at a host. A field is absent when its collector is off, or the host
-    has no such thing, or (rates) there is no earlier reading to compare with.
+    """One sample of a host. A field is absent if its collector is off, if the host does
+    not have the value, or (for rates) if there is no earlier reading.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -233,19 +233,23 @@ class PerformanceSnapshot(_message.Message):
     PROCESSES_FIELD_NUMBER: _builtins.int
     UPTIME_SECONDS_FIELD_NUMBER: _builtins.int
     TEMPERATURES_FIELD_NUMBER: _builtins.int
+    CPU_CORES_WITHOUT_VALUE_FIELD_NUMBER: _builtins.int
+    OMITTED_FIELD_NUMBER: _builtins.int
+    TOP_PROCESSES_FIELD_NUMBER: _builtins.int
     time_unix_ms: _builtins.int
     clock_corrected: _builtins.bool
-    """The edge replaced an implausible clock's time by its own."""
+    """The edge corrected the time, because the host's clock was wrong."""
     cpu_usage_percent: _builtins.float
-    """Per cent of all cores together, 0–100, since the snapshot before."""
+    """Per cent of all cores together, 0–100, since the previous snapshot."""
     cpu_iowait_percent: _builtins.float
     cpu_steal_percent: _builtins.float
     load_1: _builtins.float
     load_5: _builtins.float
     load_15: _builtins.float
     memory_total_bytes: _builtins.int
+    """Memory of the host, or the limit of the container that the agent runs in."""
     memory_used_bytes: _builtins.int
-    """Total less available, proc(5) MemAvailable."""
+    """Total less what programs can still get, as MemAvailable of proc(5) counts it."""
     memory_cached_bytes: _builtins.int
     """Page cache, buffers and reclaimable slab."""
     swap_total_bytes: _builtins.int
@@ -259,13 +263,16 @@ class PerformanceSnapshot(_message.Message):
     """Sums over the interfaces that carry traffic off the host."""
     network_transmit_bytes_per_second: _builtins.float
     network_receive_bytes_total: _builtins.int
+    """Bytes since boot. An interface that appears later adds only what it carries from then on."""
     network_transmit_bytes_total: _builtins.int
     tcp_connections: _builtins.int
     udp_connections: _builtins.int
     processes: _builtins.int
     uptime_seconds: _builtins.int
     @_builtins.property
-    def cpu_core_usage_percent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def cpu_core_usage_percent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The position is the number of the core."""
+
     @_builtins.property
     def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskUsage]: ...
     @_builtins.property
@@ -274,6 +281,22 @@ class PerformanceSnapshot(_message.Message):
     def interfaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkInterfaceStats]: ...
     @_builtins.property
     def temperatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Temperature]: ...
+    @_builtins.property
+    def cpu_cores_without_value(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions in cpu_core_usage_percent that have no value, because the core is offline or its
+        counters stand still. The entry there is 0.
+        """
+
+    @_builtins.property
+    def omitted(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
+        """At most 32."""
+
+    @_builtins.property
+    def top_processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessStats]:
+        """The processes that use the most CPU time and memory, at most ten, in no order. In one sample
+        every 15 s, if the host's owner turned it on.
+        """
+
     def __init__(
         self,
         *,
@@ -307,10 +330,13 @@ class PerformanceSnapshot(_message.Message):
         processes: _builtins.int | None = ...,
         uptime_seconds: _builtins.int | None = ...,
         temperatures: _abc.Iterable[Global___Temperature] | None = ...,
+        cpu_cores_without_value: _abc.Iterable[_builtins.int] | None = ...,
+        omitted: _abc.Iterable[Global___OmittedItem] | None = ...,
+        top_processes: _abc.Iterable[Global___ProcessStats] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_iowait_percent", b"_cpu_iowait_percent", "_cpu_steal_percent", b"_cpu_steal_percent", "_cpu_usage_percent", b"_cpu_usage_percent", "_disk_read_bytes_per_second", b"_disk_read_bytes_per_second", "_disk_reads_per_second", b"_disk_reads_per_second", "_disk_write_bytes_per_second", b"_disk_write_bytes_per_second", "_disk_writes_per_second", b"_disk_writes_per_second", "_load_1", b"_load_1", "_load_15", b"_load_15", "_load_5", b"_load_5", "_memory_cached_bytes", b"_memory_cached_bytes", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_network_receive_bytes_per_second", b"_network_receive_bytes_per_second", "_network_receive_bytes_total", b"_network_receive_bytes_total", "_network_transmit_bytes_per_second", b"_network_transmit_bytes_per_second", "_network_transmit_bytes_total", b"_network_transmit_bytes_total", "_processes", b"_processes", "_swap_total_bytes", b"_swap_total_bytes", "_swap_used_bytes", b"_swap_used_bytes", "_tcp_connections", b"_tcp_connections", "_udp_connections", b"_udp_connections", "_uptime_seconds", b"_uptime_seconds", "cpu_iowait_percent", b"cpu_iowait_percent", "cpu_steal_percent", b"cpu_steal_percent", "cpu_usage_percent", b"cpu_usage_percent", "disk_read_bytes_per_second", b"disk_read_bytes_per_second", "disk_reads_per_second", b"disk_reads_per_second", "disk_write_bytes_per_second", b"disk_write_bytes_per_second", "disk_writes_per_second", b"disk_writes_per_second", "load_1", b"load_1", "load_15", b"load_15", "load_5", b"load_5", "memory_cached_bytes", b"memory_cached_bytes", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "network_receive_bytes_per_second", b"network_receive_bytes_per_second", "network_receive_bytes_total", b"network_receive_bytes_total", "network_transmit_bytes_per_second", b"network_transmit_bytes_per_second", "network_transmit_bytes_total", b"network_transmit_bytes_total", "processes", b"processes", "swap_total_bytes", b"swap_total_bytes", "swap_used_bytes", b"swap_used_bytes", "tcp_connections", b"tcp_connections", "udp_connections", b"udp_connections", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_iowait_percent", b"_cpu_iowait_percent", "_cpu_steal_percent", b"_cpu_steal_percent", "_cpu_usage_percent", b"_cpu_usage_percent", "_disk_read_bytes_per_second", b"_disk_read_bytes_per_second", "_disk_reads_per_second", b"_disk_reads_per_second", "_disk_write_bytes_per_second", b"_disk_write_bytes_per_second", "_disk_writes_per_second", b"_disk_writes_per_second", "_load_1", b"_load_1", "_load_15", b"_load_15", "_load_5", b"_load_5", "_memory_cached_bytes", b"_memory_cached_bytes", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_network_receive_bytes_per_second", b"_network_receive_bytes_per_second", "_network_receive_bytes_total", b"_network_receive_bytes_total", "_network_transmit_bytes_per_second", b"_network_transmit_bytes_per_second", "_network_transmit_bytes_total", b"_network_transmit_bytes_total", "_processes", b"_processes", "_swap_total_bytes", b"_swap_total_bytes", "_swap_used_bytes", b"_swap_used_bytes", "_tcp_connections", b"_tcp_connections", "_udp_connections", b"_udp_connections", "_uptime_seconds", b"_uptime_seconds", "block_devices", b"block_devices", "clock_corrected", b"clock_corrected", "cpu_core_usage_percent", b"cpu_core_usage_percent", "cpu_iowait_percent", b"cpu_iowait_percent", "cpu_steal_percent", b"cpu_steal_percent", "cpu_usage_percent", b"cpu_usage_percent", "disk_read_bytes_per_second", b"disk_read_bytes_per_second", "disk_reads_per_second", b"disk_reads_per_second", "disk_write_bytes_per_second", b"disk_write_bytes_per_second", "disk_writes_per_second", b"disk_writes_per_second", "disks", b"disks", "interfaces", b"interfaces", "load_1", b"load_1", "load_15", b"load_15", "load_5", b"load_5", "memory_cached_bytes", b"memory_cached_bytes", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "network_receive_bytes_per_second", b"network_receive_bytes_per_second", "network_receive_bytes_total", b"network_receive_bytes_total", "network_transmit_bytes_per_second", b"network_transmit_bytes_per_second", "network_transmit_bytes_total", b"network_transmit_bytes_total", "processes", b"processes", "swap_total_bytes", b"swap_total_bytes", "swap_used_bytes", b"swap_used_bytes", "tcp_connections", b"tcp_connections", "temperatures", b"temperatures", "time_unix_ms", b"time_unix_ms", "udp_connections", b"udp_connections", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_iowait_percent", b"_cpu_iowait_percent", "_cpu_steal_percent", b"_cpu_steal_percent", "_cpu_usage_percent", b"_cpu_usage_percent", "_disk_read_bytes_per_second", b"_disk_read_bytes_per_second", "_disk_reads_per_second", b"_disk_reads_per_second", "_disk_write_bytes_per_second", b"_disk_write_bytes_per_second", "_disk_writes_per_second", b"_disk_writes_per_second", "_load_1", b"_load_1", "_load_15", b"_load_15", "_load_5", b"_load_5", "_memory_cached_bytes", b"_memory_cached_bytes", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_network_receive_bytes_per_second", b"_network_receive_bytes_per_second", "_network_receive_bytes_total", b"_network_receive_bytes_total", "_network_transmit_bytes_per_second", b"_network_transmit_bytes_per_second", "_network_transmit_bytes_total", b"_network_transmit_bytes_total", "_processes", b"_processes", "_swap_total_bytes", b"_swap_total_bytes", "_swap_used_bytes", b"_swap_used_bytes", "_tcp_connections", b"_tcp_connections", "_udp_connections", b"_udp_connections", "_uptime_seconds", b"_uptime_seconds", "block_devices", b"block_devices", "clock_corrected", b"clock_corrected", "cpu_core_usage_percent", b"cpu_core_usage_percent", "cpu_cores_without_value", b"cpu_cores_without_value", "cpu_iowait_percent", b"cpu_iowait_percent", "cpu_steal_percent", b"cpu_steal_percent", "cpu_usage_percent", b"cpu_usage_percent", "disk_read_bytes_per_second", b"disk_read_bytes_per_second", "disk_reads_per_second", b"disk_reads_per_second", "disk_write_bytes_per_second", b"disk_write_bytes_per_second", "disk_writes_per_second", b"disk_writes_per_second", "disks", b"disks", "interfaces", b"interfaces", "load_1", b"load_1", "load_15", b"load_15", "load_5", b"load_5", "memory_cached_bytes", b"memory_cached_bytes", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "network_receive_bytes_per_second", b"network_receive_bytes_per_second", "network_receive_bytes_total", b"network_receive_bytes_total", "network_transmit_bytes_per_second", b"network_transmit_bytes_per_second", "network_transmit_bytes_total", b"network_transmit_bytes_total", "omitted", b"omitted", "processes", b"processes", "swap_total_bytes", b"swap_total_bytes", "swap_used_bytes", b"swap_used_bytes", "tcp_connections", b"tcp_connections", "temperatures", b"temperatures", "time_unix_ms", b"time_unix_ms", "top_processes", b"top_processes", "udp_connections", b"udp_connections", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_iowait_percent: _TypeAlias = _typing.Literal["cpu_iowait_percent"]  # noqa: Y015
     _WhichOneofArgType__cpu_iowait_percent: _TypeAlias = _typing.Literal["_cpu_iowait_percent", b"_cpu_iowait_percent"]  # noqa: Y015
@@ -408,7 +434,105 @@ class PerformanceSnapshot(_message.Message):
 Global___PerformanceSnapshot: _TypeAlias = PerformanceSnapshot  # noqa: Y015
 
 @_typing.final
+class ProcessStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    CPU_USAGE_PERCENT_FIELD_NUMBER: _builtins.int
+    RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    name: _builtins.str
+    """As in /proc/PID/stat: the first 15 bytes of the program's name, never the command line."""
+    user: _builtins.str
+    """Name of its user, or the number; empty if it is gone."""
+    cpu_usage_percent: _builtins.float
+    """Per cent of one core since the last reading; above 100 if it uses several."""
+    resident_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        name: _builtins.str = ...,
+        user: _builtins.str = ...,
+        cpu_usage_percent: _builtins.float | None = ...,
+        resident_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_usage_percent", b"_cpu_usage_percent", "cpu_usage_percent", b"cpu_usage_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_usage_percent", b"_cpu_usage_percent", "cpu_usage_percent", b"cpu_usage_percent", "name", b"name", "pid", b"pid", "resident_bytes", b"resident_bytes", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_usage_percent: _TypeAlias = _typing.Literal["cpu_usage_percent"]  # noqa: Y015
+    _WhichOneofArgType__cpu_usage_percent: _TypeAlias = _typing.Literal["_cpu_usage_percent", b"_cpu_usage_percent"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_usage_percent) -> _WhichOneofReturnType__cpu_usage_percent | None: ...
+
+Global___ProcessStats: _TypeAlias = ProcessStats  # noqa: Y015
+
+@_typing.final
+class OmittedItem(_message.Message):
+    """Something that this sample should contain, and why it does not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OmittedItem._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: OmittedItem._Reason.ValueType  # 0
+        REASON_UNREADABLE: OmittedItem._Reason.ValueType  # 1
+        """The system does not let the agent read it, or it cannot be understood."""
+        REASON_IMPOSSIBLE: OmittedItem._Reason.ValueType  # 2
+        """The value cannot be true."""
+        REASON_TOO_MANY: OmittedItem._Reason.ValueType  # 3
+        """There are more items than are reported."""
+        REASON_NO_ANSWER: OmittedItem._Reason.ValueType  # 4
+        """It did not answer in time."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
+    REASON_UNSPECIFIED: OmittedItem.Reason.ValueType  # 0
+    REASON_UNREADABLE: OmittedItem.Reason.ValueType  # 1
+    """The system does not let the agent read it, or it cannot be understood."""
+    REASON_IMPOSSIBLE: OmittedItem.Reason.ValueType  # 2
+    """The value cannot be true."""
+    REASON_TOO_MANY: OmittedItem.Reason.ValueType  # 3
+    """There are more items than are reported."""
+    REASON_NO_ANSWER: OmittedItem.Reason.ValueType  # 4
+    """It did not answer in time."""
+
+    COLLECTOR_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    collector: _builtins.str
+    """As in the agent's settings: "disk", "network" …"""
+    item: _builtins.str
+    """Mount point, interface, sensor … Empty if nothing of the collector is reported."""
+    reason: Global___OmittedItem.Reason.ValueType
+    detail: _builtins.str
+    """For a person, in English: the system's error, the impossible value, the limit."""
+    def __init__(
+        self,
+        *,
+        collector: _builtins.str = ...,
+        item: _builtins.str = ...,
+        reason: Global___OmittedItem.Reason.ValueType = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collector", b"collector", "detail", b"detail", "item", b"item", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OmittedItem: _TypeAlias = OmittedItem  # noqa: Y015
+
+@_typing.final
 class DiskUsage(_message.Message):
+    """Names have U+FFFD where the system's bytes are not UTF-8."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MOUNT_POINT_FIELD_NUMBER: _builtins.int
@@ -420,6 +544,9 @@ class DiskUsage(_message.Message):
     device: _builtins.str
     filesystem: _builtins.str
     total_bytes: _builtins.int
+    """Used, and what is left for ordinary users, so that used / total is the percentage of df(1).
+    Space that the file system reserves for root is not included.
+    """
     used_bytes: _builtins.int
     def __init__(
         self,
@@ -571,7 +698,7 @@ Global___GenericMetricsBatch: _TypeAlias = GenericMetricsBatch  # noqa: Y015
 
 @_typing.final
 class GenericMetric(_message.Message):
-    """One point of a user-supplied series."""
+    """One point of a custom series."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

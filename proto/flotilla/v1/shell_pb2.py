@@ -22,53 +22,54 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flotilla.v1 import command_pb2 as flotilla_dot_v1_dot_command__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66lotilla/v1/shell.proto\x12\x0b\x66lotilla.v1\"z\n\x10ShellOpenRequest\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12$\n\x04user\x18\x02 \x01(\x0b\x32\x16.flotilla.v1.ShellUser\x12\x0f\n\x07\x63olumns\x18\x03 \x01(\r\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x11\n\tcontainer\x18\x05 \x01(\t\"a\n\x11ShellOpenResponse\x12\x14\n\nsession_id\x18\x01 \x01(\tH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0b\x32\x19.flotilla.v1.ShellRefusalH\x00\x42\x08\n\x06result\";\n\tShellUser\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x10\n\x08oversees\x18\x03 \x01(\x08\"\xef\x01\n\x0cShellRefusal\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.flotilla.v1.ShellRefusal.Kind\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xa0\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_OFFLINE\x10\x01\x12\x12\n\x0eKIND_FORBIDDEN\x10\x02\x12\x12\n\x0eKIND_NOT_FOUND\x10\x03\x12\r\n\tKIND_BUSY\x10\x04\x12\x14\n\x10KIND_UNAVAILABLE\x10\x05\x12\x10\n\x0cKIND_INVALID\x10\x06\x12\x11\n\rKIND_CONFLICT\x10\x07\"\x80\x03\n\x0cShellControl\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12$\n\x04user\x18\x02 \x01(\x0b\x32\x16.flotilla.v1.ShellUser\x12*\n\x06\x61ttach\x18\x03 \x01(\x0b\x32\x18.flotilla.v1.ShellAttachH\x00\x12*\n\x06\x64\x65tach\x18\x04 \x01(\x0b\x32\x18.flotilla.v1.ShellDetachH\x00\x12*\n\x06resize\x18\x05 \x01(\x0b\x32\x18.flotilla.v1.ShellResizeH\x00\x12*\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x18.flotilla.v1.ShellCreditH\x00\x12(\n\x05input\x18\x07 \x01(\x0b\x32\x17.flotilla.v1.ShellInputH\x00\x12&\n\x04\x62\x65\x61t\x18\x08 \x01(\x0b\x32\x16.flotilla.v1.ShellBeatH\x00\x12(\n\x05\x63lose\x18\t \x01(\x0b\x32\x17.flotilla.v1.ShellCloseH\x00\x42\x07\n\x05\x65vent\"9\n\x0bShellAnswer\x12*\n\x07refusal\x18\x01 \x01(\x0b\x32\x19.flotilla.v1.ShellRefusal\"=\n\x0bShellAttach\x12\x0f\n\x07observe\x18\x01 \x01(\x08\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\x12\x0c\n\x04rows\x18\x03 \x01(\r\"\r\n\x0bShellDetach\",\n\x0bShellResize\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\x1d\n\x0bShellCredit\x12\x0e\n\x06offset\x18\x01 \x01(\x04\"*\n\nShellInput\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"+\n\tShellBeat\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x0c\n\x04lost\x18\x02 \x01(\x08\"\x0c\n\nShellClose\"\xa5\x02\n\x0bShellOutput\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12(\n\x05ready\x18\x02 \x01(\x0b\x32\x17.flotilla.v1.ShellReadyH\x00\x12&\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x16.flotilla.v1.ShellDataH\x00\x12\x0f\n\x05taken\x18\x04 \x01(\x04H\x00\x12,\n\x07viewers\x18\x05 \x01(\x0b\x32\x19.flotilla.v1.ShellViewersH\x00\x12*\n\x06resize\x18\x06 \x01(\x0b\x32\x18.flotilla.v1.ShellResizeH\x00\x12&\n\x04\x65xit\x18\x07 \x01(\x0b\x32\x16.flotilla.v1.ShellExitH\x00\x12\x11\n\x07refusal\x18\x08 \x01(\tH\x00\x42\x07\n\x05\x65vent\"p\n\nShellReady\x12\x0e\n\x06\x64river\x18\x01 \x01(\x08\x12\x10\n\x08recorded\x18\x02 \x01(\x08\x12\x0f\n\x07\x63olumns\x18\x03 \x01(\r\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x0f\n\x07resumed\x18\x05 \x01(\x08\x12\x10\n\x08username\x18\x06 \x01(\t\")\n\tShellData\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"m\n\x0cShellViewers\x12\x31\n\x07viewers\x18\x01 \x03(\x0b\x32 .flotilla.v1.ShellViewers.Viewer\x1a*\n\x06Viewer\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\x08\"A\n\tShellExit\x12\x16\n\texit_code\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x02 \x01(\tB\x0c\n\n_exit_codeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66lotilla/v1/shell.proto\x12\x0b\x66lotilla.v1\x1a\x19\x66lotilla/v1/command.proto\"z\n\x10ShellOpenRequest\x12\x0e\n\x06vps_id\x18\x01 \x01(\t\x12$\n\x04user\x18\x02 \x01(\x0b\x32\x16.flotilla.v1.ShellUser\x12\x0f\n\x07\x63olumns\x18\x03 \x01(\r\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x11\n\tcontainer\x18\x05 \x01(\t\"a\n\x11ShellOpenResponse\x12\x14\n\nsession_id\x18\x01 \x01(\tH\x00\x12,\n\x07refusal\x18\x02 \x01(\x0b\x32\x19.flotilla.v1.ShellRefusalH\x00\x42\x08\n\x06result\";\n\tShellUser\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x10\n\x08oversees\x18\x03 \x01(\x08\"\x80\x03\n\x0cShellRefusal\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.flotilla.v1.ShellRefusal.Kind\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x35\n\x07\x66\x61ilure\x18\x03 \x01(\x0e\x32$.flotilla.v1.CommandResponse.Failure\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32#.flotilla.v1.CommandResponse.Status\"\xc5\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_OFFLINE\x10\x01\x12\x12\n\x0eKIND_FORBIDDEN\x10\x02\x12\x12\n\x0eKIND_NOT_FOUND\x10\x03\x12\r\n\tKIND_BUSY\x10\x04\x12\x14\n\x10KIND_UNAVAILABLE\x10\x05\x12\x10\n\x0cKIND_INVALID\x10\x06\x12\x11\n\rKIND_CONFLICT\x10\x07\x12\x0e\n\nKIND_AGENT\x10\x08\x12\x13\n\x0fKIND_UNANSWERED\x10\t\"\x80\x03\n\x0cShellControl\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12$\n\x04user\x18\x02 \x01(\x0b\x32\x16.flotilla.v1.ShellUser\x12*\n\x06\x61ttach\x18\x03 \x01(\x0b\x32\x18.flotilla.v1.ShellAttachH\x00\x12*\n\x06\x64\x65tach\x18\x04 \x01(\x0b\x32\x18.flotilla.v1.ShellDetachH\x00\x12*\n\x06resize\x18\x05 \x01(\x0b\x32\x18.flotilla.v1.ShellResizeH\x00\x12*\n\x06\x63redit\x18\x06 \x01(\x0b\x32\x18.flotilla.v1.ShellCreditH\x00\x12(\n\x05input\x18\x07 \x01(\x0b\x32\x17.flotilla.v1.ShellInputH\x00\x12&\n\x04\x62\x65\x61t\x18\x08 \x01(\x0b\x32\x16.flotilla.v1.ShellBeatH\x00\x12(\n\x05\x63lose\x18\t \x01(\x0b\x32\x17.flotilla.v1.ShellCloseH\x00\x42\x07\n\x05\x65vent\"9\n\x0bShellAnswer\x12*\n\x07refusal\x18\x01 \x01(\x0b\x32\x19.flotilla.v1.ShellRefusal\"=\n\x0bShellAttach\x12\x0f\n\x07observe\x18\x01 \x01(\x08\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\x12\x0c\n\x04rows\x18\x03 \x01(\r\"\r\n\x0bShellDetach\",\n\x0bShellResize\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\x1d\n\x0bShellCredit\x12\x0e\n\x06offset\x18\x01 \x01(\x04\"*\n\nShellInput\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"+\n\tShellBeat\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x0c\n\x04lost\x18\x02 \x01(\x08\"\x0c\n\nShellClose\"\xa5\x02\n\x0bShellOutput\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12(\n\x05ready\x18\x02 \x01(\x0b\x32\x17.flotilla.v1.ShellReadyH\x00\x12&\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x16.flotilla.v1.ShellDataH\x00\x12\x0f\n\x05taken\x18\x04 \x01(\x04H\x00\x12,\n\x07viewers\x18\x05 \x01(\x0b\x32\x19.flotilla.v1.ShellViewersH\x00\x12*\n\x06resize\x18\x06 \x01(\x0b\x32\x18.flotilla.v1.ShellResizeH\x00\x12&\n\x04\x65xit\x18\x07 \x01(\x0b\x32\x16.flotilla.v1.ShellExitH\x00\x12\x11\n\x07refusal\x18\x08 \x01(\tH\x00\x42\x07\n\x05\x65vent\"p\n\nShellReady\x12\x0e\n\x06\x64river\x18\x01 \x01(\x08\x12\x10\n\x08recorded\x18\x02 \x01(\x08\x12\x0f\n\x07\x63olumns\x18\x03 \x01(\r\x12\x0c\n\x04rows\x18\x04 \x01(\r\x12\x0f\n\x07resumed\x18\x05 \x01(\x08\x12\x10\n\x08username\x18\x06 \x01(\t\")\n\tShellData\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"m\n\x0cShellViewers\x12\x31\n\x07viewers\x18\x01 \x03(\x0b\x32 .flotilla.v1.ShellViewers.Viewer\x1a*\n\x06Viewer\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\x08\"A\n\tShellExit\x12\x16\n\texit_code\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x02 \x01(\tB\x0c\n\n_exit_codeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flotilla.v1.shell_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SHELLOPENREQUEST']._serialized_start=40
-  _globals['_SHELLOPENREQUEST']._serialized_end=162
-  _globals['_SHELLOPENRESPONSE']._serialized_start=164
-  _globals['_SHELLOPENRESPONSE']._serialized_end=261
-  _globals['_SHELLUSER']._serialized_start=263
-  _globals['_SHELLUSER']._serialized_end=322
-  _globals['_SHELLREFUSAL']._serialized_start=325
-  _globals['_SHELLREFUSAL']._serialized_end=564
-  _globals['_SHELLREFUSAL_KIND']._serialized_start=404
-  _globals['_SHELLREFUSAL_KIND']._serialized_end=564
-  _globals['_SHELLCONTROL']._serialized_start=567
-  _globals['_SHELLCONTROL']._serialized_end=951
-  _globals['_SHELLANSWER']._serialized_start=953
-  _globals['_SHELLANSWER']._serialized_end=1010
-  _globals['_SHELLATTACH']._serialized_start=1012
-  _globals['_SHELLATTACH']._serialized_end=1073
-  _globals['_SHELLDETACH']._serialized_start=1075
-  _globals['_SHELLDETACH']._serialized_end=1088
-  _globals['_SHELLRESIZE']._serialized_start=1090
-  _globals['_SHELLRESIZE']._serialized_end=1134
-  _globals['_SHELLCREDIT']._serialized_start=1136
-  _globals['_SHELLCREDIT']._serialized_end=1165
-  _globals['_SHELLINPUT']._serialized_start=1167
-  _globals['_SHELLINPUT']._serialized_end=1209
-  _globals['_SHELLBEAT']._serialized_start=1211
-  _globals['_SHELLBEAT']._serialized_end=1254
-  _globals['_SHELLCLOSE']._serialized_start=1256
-  _globals['_SHELLCLOSE']._serialized_end=1268
-  _globals['_SHELLOUTPUT']._serialized_start=1271
-  _globals['_SHELLOUTPUT']._serialized_end=1564
-  _globals['_SHELLREADY']._serialized_start=1566
-  _globals['_SHELLREADY']._serialized_end=1678
-  _globals['_SHELLDATA']._serialized_start=1680
-  _globals['_SHELLDATA']._serialized_end=1721
-  _globals['_SHELLVIEWERS']._serialized_start=1723
-  _globals['_SHELLVIEWERS']._serialized_end=1832
-  _globals['_SHELLVIEWERS_VIEWER']._serialized_start=1790
-  _globals['_SHELLVIEWERS_VIEWER']._serialized_end=1832
-  _globals['_SHELLEXIT']._serialized_start=1834
-  _globals['_SHELLEXIT']._serialized_end=1899
+  _globals['_SHELLOPENREQUEST']._serialized_start=67
+  _globals['_SHELLOPENREQUEST']._serialized_end=189
+  _globals['_SHELLOPENRESPONSE']._serialized_start=191
+  _globals['_SHELLOPENRESPONSE']._serialized_end=288
+  _globals['_SHELLUSER']._serialized_start=290
+  _globals['_SHELLUSER']._serialized_end=349
+  _globals['_SHELLREFUSAL']._serialized_start=352
+  _globals['_SHELLREFUSAL']._serialized_end=736
+  _globals['_SHELLREFUSAL_KIND']._serialized_start=539
+  _globals['_SHELLREFUSAL_KIND']._serialized_end=736
+  _globals['_SHELLCONTROL']._serialized_start=739
+  _globals['_SHELLCONTROL']._serialized_end=1123
+  _globals['_SHELLANSWER']._serialized_start=1125
+  _globals['_SHELLANSWER']._serialized_end=1182
+  _globals['_SHELLATTACH']._serialized_start=1184
+  _globals['_SHELLATTACH']._serialized_end=1245
+  _globals['_SHELLDETACH']._serialized_start=1247
+  _globals['_SHELLDETACH']._serialized_end=1260
+  _globals['_SHELLRESIZE']._serialized_start=1262
+  _globals['_SHELLRESIZE']._serialized_end=1306
+  _globals['_SHELLCREDIT']._serialized_start=1308
+  _globals['_SHELLCREDIT']._serialized_end=1337
+  _globals['_SHELLINPUT']._serialized_start=1339
+  _globals['_SHELLINPUT']._serialized_end=1381
+  _globals['_SHELLBEAT']._serialized_start=1383
+  _globals['_SHELLBEAT']._serialized_end=1426
+  _globals['_SHELLCLOSE']._serialized_start=1428
+  _globals['_SHELLCLOSE']._serialized_end=1440
+  _globals['_SHELLOUTPUT']._serialized_start=1443
+  _globals['_SHELLOUTPUT']._serialized_end=1736
+  _globals['_SHELLREADY']._serialized_start=1738
+  _globals['_SHELLREADY']._serialized_end=1850
+  _globals['_SHELLDATA']._serialized_start=1852
+  _globals['_SHELLDATA']._serialized_end=1893
+  _globals['_SHELLVIEWERS']._serialized_start=1895
+  _globals['_SHELLVIEWERS']._serialized_end=2004
+  _globals['_SHELLVIEWERS_VIEWER']._serialized_start=1962
+  _globals['_SHELLVIEWERS_VIEWER']._serialized_end=2004
+  _globals['_SHELLEXIT']._serialized_start=2006
+  _globals['_SHELLEXIT']._serialized_end=2071
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from flotilla.v1 import command_pb2 as _command_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -21,10 +22,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ShellOpenRequest(_message.Message):
-    """Terminals, between the gateways that hold screens' sockets and the shellproxy that owns the
-    sessions. Offsets count bytes; whoever lacks some says so, and they are sent again.
+    """Terminals: messages between the gateways, which hold the viewers' WebSockets, and the shellproxy,
+    which owns the sessions. Offsets count bytes; missing bytes are requested and sent again.
 
-    Asked of any shellproxy, for a session that is then its own.
+    Opens a session. Any shellproxy may answer, and then owns the session.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -85,7 +86,7 @@ Global___ShellOpenResponse: _TypeAlias = ShellOpenResponse  # noqa: Y015
 
 @_typing.final
 class ShellUser(_message.Message):
-    """Who asks, as the gateway knows from the socket's log-in."""
+    """The user, as authenticated by the gateway."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -95,7 +96,7 @@ class ShellUser(_message.Message):
     id: _builtins.str
     username: _builtins.str
     oversees: _builtins.bool
-    """May watch and end others' sessions; never types there."""
+    """May watch and end sessions of other users, but not type in them."""
     def __init__(
         self,
         *,
@@ -125,47 +126,62 @@ class ShellRefusal(_message.Message):
         KIND_OFFLINE: ShellRefusal._Kind.ValueType  # 1
         """No edge holds the agent's stream."""
         KIND_FORBIDDEN: ShellRefusal._Kind.ValueType  # 2
-        """The host's policy does not allow it, or the session is somebody else's."""
+        """The session belongs to another user."""
         KIND_NOT_FOUND: ShellRefusal._Kind.ValueType  # 3
-        """No such container."""
+        """The session has ended, or the viewer is not attached."""
         KIND_BUSY: ShellRefusal._Kind.ValueType  # 4
         """A limit is reached."""
         KIND_UNAVAILABLE: ShellRefusal._Kind.ValueType  # 5
-        """The agent or the database did not answer."""
+        """The database or the bus did not answer."""
         KIND_INVALID: ShellRefusal._Kind.ValueType  # 6
         KIND_CONFLICT: ShellRefusal._Kind.ValueType  # 7
-        """The container does not run, say."""
+        """Not sent any more: KIND_AGENT with a failure replaces it."""
+        KIND_AGENT: ShellRefusal._Kind.ValueType  # 8
+        """The agent refused or failed, see `failure` and `status`."""
+        KIND_UNANSWERED: ShellRefusal._Kind.ValueType  # 9
+        """The agent did not answer."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: ShellRefusal.Kind.ValueType  # 0
     KIND_OFFLINE: ShellRefusal.Kind.ValueType  # 1
     """No edge holds the agent's stream."""
     KIND_FORBIDDEN: ShellRefusal.Kind.ValueType  # 2
-    """The host's policy does not allow it, or the session is somebody else's."""
+    """The session belongs to another user."""
     KIND_NOT_FOUND: ShellRefusal.Kind.ValueType  # 3
-    """No such container."""
+    """The session has ended, or the viewer is not attached."""
     KIND_BUSY: ShellRefusal.Kind.ValueType  # 4
     """A limit is reached."""
     KIND_UNAVAILABLE: ShellRefusal.Kind.ValueType  # 5
-    """The agent or the database did not answer."""
+    """The database or the bus did not answer."""
     KIND_INVALID: ShellRefusal.Kind.ValueType  # 6
     KIND_CONFLICT: ShellRefusal.Kind.ValueType  # 7
-    """The container does not run, say."""
+    """Not sent any more: KIND_AGENT with a failure replaces it."""
+    KIND_AGENT: ShellRefusal.Kind.ValueType  # 8
+    """The agent refused or failed, see `failure` and `status`."""
+    KIND_UNANSWERED: ShellRefusal.Kind.ValueType  # 9
+    """The agent did not answer."""
 
     KIND_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     kind: Global___ShellRefusal.Kind.ValueType
     reason: _builtins.str
     """For people."""
+    failure: _command_pb2.CommandResponse.Failure.ValueType
+    """The agent's response, if the kind is KIND_AGENT."""
+    status: _command_pb2.CommandResponse.Status.ValueType
     def __init__(
         self,
         *,
         kind: Global___ShellRefusal.Kind.ValueType = ...,
         reason: _builtins.str = ...,
+        failure: _command_pb2.CommandResponse.Failure.ValueType = ...,
+        status: _command_pb2.CommandResponse.Status.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "kind", b"kind", "reason", b"reason", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -173,8 +189,8 @@ Global___ShellRefusal: _TypeAlias = ShellRefusal  # noqa: Y015
 
 @_typing.final
 class ShellControl(_message.Message):
-    """To a session's owner. Attach, beat and close are answered with ShellAnswer; nobody answers
-    where the owner is gone.
+    """To the shellproxy that owns a session. It answers attach, beat and close with ShellAnswer. If the
+    owner is gone, NATS reports that there are no responders.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -189,7 +205,7 @@ class ShellControl(_message.Message):
     BEAT_FIELD_NUMBER: _builtins.int
     CLOSE_FIELD_NUMBER: _builtins.int
     attachment_id: _builtins.str
-    """Of the user's socket; made up by the gateway."""
+    """Id of a viewer, chosen by the gateway for a WebSocket."""
     @_builtins.property
     def user(self) -> Global___ShellUser: ...
     @_builtins.property
@@ -236,7 +252,7 @@ class ShellAnswer(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def refusal(self) -> Global___ShellRefusal:
-        """Absent when it was done."""
+        """Absent on success."""
 
     def __init__(
         self,
@@ -260,7 +276,7 @@ class ShellAttach(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     observe: _builtins.bool
     columns: _builtins.int
-    """Of a driver's screen."""
+    """Size of a controlling viewer."""
     rows: _builtins.int
     def __init__(
         self,
@@ -316,7 +332,7 @@ Global___ShellResize: _TypeAlias = ShellResize  # noqa: Y015
 
 @_typing.final
 class ShellCredit(_message.Message):
-    """All output below this offset was handled by the screen."""
+    """The viewer has processed all output before this offset."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -342,7 +358,7 @@ class ShellInput(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
-    """Bytes of input of this attachment before these."""
+    """Bytes of this viewer's input before these."""
     data: _builtins.bytes
     def __init__(
         self,
@@ -360,16 +376,16 @@ Global___ShellInput: _TypeAlias = ShellInput  # noqa: Y015
 
 @_typing.final
 class ShellBeat(_message.Message):
-    """A gateway's sign of life for an attachment; silent ones are given up."""
+    """The heartbeat of a viewer, from its gateway. Viewers without one are detached."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIVED_FIELD_NUMBER: _builtins.int
     LOST_FIELD_NUMBER: _builtins.int
     received: _builtins.int
-    """Output of this attachment that arrived without a hole."""
+    """Output to this viewer that has arrived without a gap."""
     lost: _builtins.bool
-    """More came, after a hole."""
+    """Further output has arrived after a gap."""
     def __init__(
         self,
         *,
@@ -401,7 +417,7 @@ Global___ShellClose: _TypeAlias = ShellClose  # noqa: Y015
 
 @_typing.final
 class ShellOutput(_message.Message):
-    """From a session's owner to one attachment."""
+    """From the owner of a session to one viewer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -415,9 +431,9 @@ class ShellOutput(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     attachment_id: _builtins.str
     taken: _builtins.int
-    """Input of this attachment below this offset has arrived at the agent."""
+    """This viewer's input before this offset has arrived at the agent."""
     refusal: _builtins.str
-    """Something did not go through, and why."""
+    """Reason why a request of the viewer was refused, or why the recording stopped."""
     @_builtins.property
     def ready(self) -> Global___ShellReady: ...
     @_builtins.property
@@ -452,7 +468,7 @@ Global___ShellOutput: _TypeAlias = ShellOutput  # noqa: Y015
 
 @_typing.final
 class ShellReady(_message.Message):
-    """The screen starts over: what follows begins with the scrollback."""
+    """The viewer starts again: the output that follows begins with the scrollback."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -463,13 +479,14 @@ class ShellReady(_message.Message):
     RESUMED_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
     driver: _builtins.bool
+    """The controlling viewer: it types and sets the size."""
     recorded: _builtins.bool
     columns: _builtins.int
     rows: _builtins.int
     resumed: _builtins.bool
-    """There was output before."""
+    """The session has had a viewer before."""
     username: _builtins.str
-    """Whose session it is."""
+    """Owner of the session."""
     def __init__(
         self,
         *,
@@ -495,7 +512,7 @@ class ShellData(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
-    """Bytes of output to this attachment before these."""
+    """Bytes of output to this viewer before these."""
     data: _builtins.bytes
     def __init__(
         self,
@@ -558,7 +575,7 @@ class ShellExit(_message.Message):
     EXIT_CODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     exit_code: _builtins.int
-    """Absent when the shell did not end by itself."""
+    """Absent if the shell did not end by itself."""
     reason: _builtins.str
     def __init__(
         self,

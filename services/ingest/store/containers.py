@@ -1,4 +1,4 @@
-"""Containers and their metrics. Functions take the connection and never commit."""
+"""SQL of containers and their metrics. Functions take the connection and never commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,20 +50,22 @@ class Listing:
 
 
 async def insert_listings(connection: AsyncConnection, listings: Sequence[Listing]) -> int:
-    """Facts of the newest, metrics of all; how many points were new."""
-    # One order for all writers, so that two never wait for each other.
+    """Update the containers and insert their metrics; return how many points were new."""
+    # All writers use the same order, so that two of them cannot deadlock.
     ordered = sorted(listings, key=lambda listing: (listing.vps_id, listing.time))
     newest = {listing.vps_id: listing for listing in ordered}
     cursor = connection.cursor()
     facts = [
         _facts(listing, container)
         for listing in ordered
-        # Every listing, for containers that came and went between two.
+        # Use every listing, not only the newest, because a container may be in an older one only.
         for container in sorted(listing.snapshot.containers, key=lambda c: c.id)
     ]
     if facts:
         await cursor.executemany(_UPSERT, facts)
     for listing in newest.values():
+        if listing.snapshot.containers_left_out:
+            continue  # a container that is not listed may be one of those
         present = [container.id for container in listing.snapshot.containers]
         await cursor.execute(
             _GONE, {"vps_id": listing.vps_id, "seen_at": listing.time, "present": present}
@@ -80,9 +82,9 @@ async def insert_listings(connection: AsyncConnection, listings: Sequence[Listin
 
 
 async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int) -> bool:
-    """Figures of days that have passed, and containers that are gone and of which nothing is left.
+    """Drop old chunks of metrics, then gone containers without any metrics.
 
-    Whether there may be more.
+    Return True if there may be more to drop.
     """
     cursor = await connection.execute(
         "SELECT drop_chunks('docker_metrics', older_than => %s)", [before]

@@ -1,4 +1,4 @@
-"""What agents had to give up. Functions take the connection and never commit."""
+"""SQL of data gaps: data that agents had to drop. Functions take the connection and never commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Gap:
 
 
 async def upsert_gaps(connection: AsyncConnection, gaps: Sequence[Gap]) -> None:
-    """Keep what is known of each; reports of a newer agent's reasons are left out."""
+    """Insert the gaps, or extend known ones; skip kinds and reasons that are not known here."""
     rows = [row for gap in gaps if (row := _row(gap)) is not None]
     if rows:
         rows.sort(key=lambda row: (row["vps_id"], row["epoch"], row["id"]))

@@ -1,4 +1,4 @@
-"""User-supplied series. Functions take the connection and never commit."""
+"""SQL of custom series. Functions take the connection and never commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-SERIES_LIMIT = 500  # a server
+SERIES_LIMIT = 500  # per server
 
 _REGISTER = """
 INSERT INTO generic_series (vps_id, name, labels)
@@ -44,14 +44,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of points; the others were known."""
+    """Numbers of points by outcome. Other points existed before."""
 
     new: int
-    dropped: int  # of series over their server's limit, or of a server that was removed
+    dropped: int  # points beyond the server's limit of series, or of a deleted server
 
 
 async def insert_points(connection: AsyncConnection, points: Sequence[Point]) -> Stored:
-    """Insert those that are not there yet, of series within the server's limit."""
+    """Insert the points that do not exist yet, of series within the server's limit."""
     if not points:
         return Stored(0, 0)
     cursor = connection.cursor()
@@ -82,7 +82,7 @@ async def insert_points(connection: AsyncConnection, points: Sequence[Point]) ->
 
 
 async def _known(connection: AsyncConnection, series: Sequence[Key]) -> set[Key]:
-    """Those of the series that are kept."""
+    """Return the given series that are registered."""
     cursor = await connection.execute(
         "SELECT n FROM unnest(%(vps)s::uuid[], %(names)s::text[], %(labels)s::jsonb[])"
         " WITH ORDINALITY AS s (vps_id, name, labels, n)"
@@ -97,9 +97,9 @@ async def _known(connection: AsyncConnection, series: Sequence[Key]) -> set[Key]
 
 
 async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int) -> bool:
-    """Points of days that have passed, and series of which nothing is left.
+    """Drop old chunks of points, then series without any points.
 
-    Whether there may be more.
+    Return True if there may be more to drop.
     """
     cursor = await connection.execute(
         "SELECT drop_chunks('generic_metrics', older_than => %s)", [before]
@@ -109,7 +109,8 @@ async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int)
     ended = [series for (series,) in await cursor.fetchall()]
     if not ended:
         return dropped > 0
-    # Who stores points holds its series from being forgotten; who comes then makes it anew.
+    # The lock waits for transactions that are storing points of these series. Later transactions
+    # register the series again.
     await connection.execute("LOCK TABLE generic_series IN SHARE ROW EXCLUSIVE MODE")
     await connection.execute(
         "DELETE FROM generic_series s WHERE id = ANY (%s)"

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { authorizedFetch, setCredentials } from "@/api/client";
-import { UnreachableError } from "@/api/problem";
+import { UnreachableError } from "@/lib/described-error";
 
 let token: string;
 let renewals: number;
@@ -36,7 +36,7 @@ function post(path: string): Promise<Response> {
   return authorizedFetch(new Request(`http://localhost${path}`, { method: "POST", body: "hello" }));
 }
 
-test("an expired token is renewed once and the request sent again whole", async () => {
+test("an expired token is renewed once, and the whole request is sent again", async () => {
   const response = await post("/api/v1/vps");
 
   expect(await response.text()).toBe("hello");
@@ -44,18 +44,32 @@ test("an expired token is renewed once and the request sent again whole", async 
   expect(renewals).toBe(1);
 });
 
-test("without a session the refusal is handed on", async () => {
+test("without a login session the refusal is returned", async () => {
   renewable = false;
   expect((await post("/api/v1/vps")).status).toBe(401);
   expect(seen).toEqual(["Bearer old"]);
 });
 
-test("a refused login renews nothing", async () => {
+test("a refused login does not renew the session", async () => {
   expect((await post("/api/v1/auth/login")).status).toBe(401);
+  expect((await post("/api/v1/auth/login/factor")).status).toBe(401);
   expect(renewals).toBe(0);
 });
 
-test("no answer at all is told apart from a refusal", async () => {
+test("a refused password does not renew the session", async () => {
+  const refusal = JSON.stringify({ type: "/problems/wrong-credentials" });
+  vi.stubGlobal("fetch", async () => new Response(refusal, { status: 401 }));
+  const response = await post("/api/v1/auth/password");
+  expect(await response.text()).toBe(refusal);
+  expect(renewals).toBe(0);
+});
+
+test("an expired token is renewed for the account's own settings too", async () => {
+  expect((await post("/api/v1/auth/factors/totp")).status).toBe(200);
+  expect(renewals).toBe(1);
+});
+
+test("a missing answer is distinguished from a refusal", async () => {
   vi.stubGlobal("fetch", async () => {
     throw new TypeError("network down");
   });

@@ -1,10 +1,11 @@
 import createClient from "openapi-fetch";
-import { UnreachableError } from "@/api/problem";
+import { takeEarly } from "@/api/early";
 import type { paths } from "@/api/schema.gen";
+import { UnreachableError } from "@/lib/described-error";
 
 interface Credentials {
   token: () => string | null;
-  // Resolves to false when there is no session to renew.
+  // Resolves to false if there is no login session to renew.
   renew: () => Promise<boolean>;
 }
 
@@ -18,19 +19,29 @@ async function send(request: Request): Promise<Response> {
   const token = credentials.token();
   if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
   try {
-    return await fetch(request);
+    return await (takeEarly(request) ?? fetch(request));
   } catch (cause) {
     if (request.signal.aborted) throw cause;
     throw new UnreachableError("no answer from the server", { cause });
   }
 }
 
+// These work without an access token, so their refusals are not about one that has expired.
+const PUBLIC = /^\/api\/v1\/auth\/(login|login\/factor|logout|refresh|register)$/;
+
+// True if the gateway refused the access token, and not a password in the request.
+async function isRefusedToken(response: Response): Promise<boolean> {
+  if (response.status !== 401) return false;
+  return !(await response.clone().text()).includes("/problems/wrong-credentials");
+}
+
 export async function authorizedFetch(request: Request): Promise<Response> {
   const again = request.clone();
   const response = await send(request);
-  const renewable = !new URL(request.url).pathname.startsWith("/api/v1/auth/");
-  if (response.status !== 401 || !renewable || !(await credentials.renew())) return response;
-  return send(again);
+  if (PUBLIC.test(new URL(request.url).pathname) || !(await isRefusedToken(response))) {
+    return response;
+  }
+  return (await credentials.renew()) ? send(again) : response;
 }
 
 export const api = createClient<paths>({ baseUrl: window.location.origin, fetch: authorizedFetch });

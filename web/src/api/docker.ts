@@ -1,7 +1,7 @@
 import { keepPreviousData, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api } from "@/api/client";
 import { jsonLines } from "@/api/ndjson";
-import { answered } from "@/api/problem";
+import { unwrap } from "@/api/problem";
 import type { components } from "@/api/schema.gen";
 
 type Schemas = components["schemas"];
@@ -13,7 +13,14 @@ export type ContainerStats = Schemas["Stats"];
 export type Image = Schemas["Image"];
 export type PullEvent = Schemas["PullLine"];
 
-export type Act = "start" | "stop" | "restart" | "pause" | "unpause" | "kill" | "remove";
+export type ContainerAction =
+  | "start"
+  | "stop"
+  | "restart"
+  | "pause"
+  | "unpause"
+  | "kill"
+  | "remove";
 
 const ROOT = "/api/v1/vps/{vps_id}/docker";
 const CONTAINER = `${ROOT}/containers/{cid}` as const;
@@ -31,14 +38,14 @@ export const containersQuery = (id: string) =>
   queryOptions({
     queryKey: dockerKeys.containers(id),
     queryFn: ({ signal }) =>
-      answered(api.GET(`${ROOT}/containers`, { params: { path: { vps_id: id } }, signal })),
+      unwrap(api.GET(`${ROOT}/containers`, { params: { path: { vps_id: id } }, signal })),
   });
 
 export const containerQuery = (id: string, cid: string) =>
   queryOptions({
     queryKey: dockerKeys.container(id, cid),
     queryFn: ({ signal }) =>
-      answered(api.GET(CONTAINER, { params: { path: { vps_id: id, cid } }, signal })),
+      unwrap(api.GET(CONTAINER, { params: { path: { vps_id: id, cid } }, signal })),
   });
 
 export const containerStatsQuery = (
@@ -49,7 +56,7 @@ export const containerStatsQuery = (
   queryOptions({
     queryKey: [...dockerKeys.stats(id, cid), query],
     queryFn: ({ signal }) =>
-      answered(
+      unwrap(
         api.GET(`${CONTAINER}/stats`, { params: { path: { vps_id: id, cid }, query }, signal }),
       ),
     placeholderData: keepPreviousData,
@@ -59,7 +66,7 @@ export const imagesQuery = (id: string) =>
   queryOptions({
     queryKey: dockerKeys.images(id),
     queryFn: ({ signal }) =>
-      answered(api.GET(`${ROOT}/images`, { params: { path: { vps_id: id } }, signal })),
+      unwrap(api.GET(`${ROOT}/images`, { params: { path: { vps_id: id } }, signal })),
   });
 
 export function fetchContainerLogs(
@@ -67,30 +74,31 @@ export function fetchContainerLogs(
   cid: string,
   query: { tail: number; since?: string },
 ) {
-  return answered(api.GET(`${CONTAINER}/logs`, { params: { path: { vps_id: id, cid }, query } }));
+  return unwrap(api.GET(`${CONTAINER}/logs`, { params: { path: { vps_id: id, cid }, query } }));
 }
 
-export interface Order {
+export interface ContainerActionRequest {
   cid: string;
-  act: Act;
+  act: ContainerAction;
 }
 
-async function carryOut(id: string, { cid, act }: Order): Promise<Container | null> {
+async function carryOut(
+  id: string,
+  { cid, act }: ContainerActionRequest,
+): Promise<Container | null> {
   const path = { vps_id: id, cid };
   if (act === "remove") {
-    await answered(api.DELETE(CONTAINER, { params: { path, query: { force: true } } }));
+    await unwrap(api.DELETE(CONTAINER, { params: { path, query: { force: true } } }));
     return null;
   }
-  return answered(
-    api.POST(`${CONTAINER}/{action}`, { params: { path: { ...path, action: act } } }),
-  );
+  return unwrap(api.POST(`${CONTAINER}/{action}`, { params: { path: { ...path, action: act } } }));
 }
 
-export function useContainerAct(id: string) {
+export function useContainerAction(id: string) {
   const client = useQueryClient();
   return useMutation({
     mutationKey: dockerKeys.acts(id),
-    mutationFn: (order: Order) => carryOut(id, order),
+    mutationFn: (request: ContainerActionRequest) => carryOut(id, request),
     onSuccess: async (now, { cid }) => {
       await client.cancelQueries({ queryKey: dockerKeys.containers(id) });
       client.setQueryData(containersQuery(id).queryKey, (list) => {
@@ -111,7 +119,7 @@ export function useRemoveImage(id: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (image: { id: string; force: boolean }) =>
-      answered(
+      unwrap(
         api.DELETE(`${ROOT}/images/{image_id}`, {
           params: { path: { vps_id: id, image_id: image.id }, query: { force: image.force } },
         }),
@@ -124,7 +132,7 @@ export function usePruneImages(id: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: () =>
-      answered(api.POST(`${ROOT}/images/prune`, { params: { path: { vps_id: id } } })),
+      unwrap(api.POST(`${ROOT}/images/prune`, { params: { path: { vps_id: id } } })),
     onSettled: () => void client.invalidateQueries({ queryKey: dockerKeys.images(id) }),
   });
 }
@@ -134,7 +142,7 @@ export async function* pullImage(
   reference: string,
   signal: AbortSignal,
 ): AsyncGenerator<PullEvent> {
-  const stream = await answered<ReadableStream<Uint8Array> | null>(
+  const stream = await unwrap<ReadableStream<Uint8Array> | null>(
     api.POST(`${ROOT}/images/pull`, {
       params: { path: { vps_id: id } },
       body: { reference },

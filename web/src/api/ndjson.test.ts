@@ -16,11 +16,11 @@ async function read(...chunks: (string | Uint8Array)[]): Promise<unknown[]> {
   return values;
 }
 
-test("lines are told apart wherever the network cut them", async () => {
+test("lines are separated wherever the network splits them", async () => {
   expect(await read('{"a"', ':1}\n\n{"a":2}\n{"a":', "3}")).toEqual([{ a: 1 }, { a: 2 }, { a: 3 }]);
 });
 
-test("a letter cut in two is put together", async () => {
+test("a character split between two chunks is joined", async () => {
   const bytes = new TextEncoder().encode('"测"\n');
   expect(await read(bytes.slice(0, 2), bytes.slice(2))).toEqual(["测"]);
 });

@@ -1,4 +1,4 @@
-// Lines of JSON as they come.
+// Yield each line of a stream of JSON lines as it arrives.
 export async function* jsonLines<T>(body: ReadableStream<Uint8Array>): AsyncGenerator<T> {
   const reader = body
     .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string>)

@@ -1,63 +1,156 @@
+import type { TFunction } from "i18next";
 import type { components } from "@/api/schema.gen";
+import { DescribedError, type Failure, UnreachableError } from "@/lib/described-error";
 
 export type Problem = components["schemas"]["Problem"];
 
-// How the gateway titles what an agent answered, or did not.
-const OF_AGENTS = {
-  Offline: "offline",
-  "No answer": "noAnswer",
-  "Timed out": "timedOut",
-  "Failed there": "failed",
-  "Not available there": "unavailable",
-  "Not allowed there": "forbidden",
-  "Not found there": "notFound",
-  Busy: "busy",
-} as const;
+export type ProblemType = Problem["type"];
 
-type AgentFailure = (typeof OF_AGENTS)[keyof typeof OF_AGENTS];
+// Problems that may be gone when the same request is sent again later.
+const TEMPORARY: ReadonlySet<ProblemType> = new Set<ProblemType>([
+  "/problems/agent-offline",
+  "/problems/agent-unanswered",
+  "/problems/agent-timed-out",
+  "/problems/agent-busy",
+  "/problems/busy",
+  "/problems/too-many-attempts",
+  "/problems/request-timeout",
+  "/problems/audit-unavailable",
+  "/problems/dependency-unavailable",
+  "/problems/internal-error",
+]);
 
-// The gateway answered, and said no.
-export class ApiError extends Error {
+// The gateway, or a proxy in front of it, answered with an error.
+export class ApiError extends DescribedError {
   override readonly name = "ApiError";
   readonly status: number;
-  readonly title: string;
-  // What went wrong on the server that was asked for something; null where the gateway itself spoke.
-  readonly agentFailure: AgentFailure | null;
+  // Null if a proxy answered instead of the gateway.
+  readonly type: ProblemType | null;
   readonly requestId: string | null;
   readonly fields: ReadonlyMap<string, string>;
-  // Seconds to wait before another try; null when the server did not say.
+  // Seconds to wait before another attempt; null if the server did not say.
   readonly retryAfter: number | null;
+  // Completes a log-in with a code; null for other problems.
+  readonly challenge: string | null;
 
   constructor(problem: Partial<Problem>, response: Response) {
     super(problem.detail ?? problem.title ?? response.statusText);
     this.status = response.status;
-    this.title = problem.title ?? response.statusText;
-    const known = Object.entries(OF_AGENTS).find(([title]) => title === problem.title);
-    this.agentFailure = known?.[1] ?? null;
+    this.type = problem.type ?? null;
+    this.challenge = problem.challenge ?? null;
     this.requestId = problem.request_id ?? response.headers.get("X-Request-Id");
     this.fields = new Map((problem.errors ?? []).map(({ field, message }) => [field, message]));
     const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
     this.retryAfter = Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null;
   }
+
+  override describe(t: TFunction): Failure {
+    if (isUnreachable(this)) return new UnreachableError(this.message).describe(t);
+    return { ...describeAnswer(this, t), why: this.message, requestId: this.requestId };
+  }
 }
 
-// No answer came: the gateway is down, or the network between is.
-export class UnreachableError extends Error {
-  override readonly name = "UnreachableError";
+// The text key for each type of problem.
+const TEXTS = {
+  "/problems/unauthenticated": "unauthorized",
+  "/problems/wrong-credentials": "unauthorized",
+  "/problems/second-factor-required": "unauthorized",
+  "/problems/wrong-code": "invalid",
+  "/problems/invalid-ticket": "unauthorized",
+  "/problems/forbidden": "forbidden",
+  "/problems/not-found": "notFound",
+  "/problems/already-ended": "conflict",
+  "/problems/already-exists": "conflict",
+  "/problems/limit-reached": "conflict",
+  "/problems/still-needed": "stillNeeded",
+  "/problems/invalid-invitation": "invitation",
+  "/problems/file-changed": "conflict",
+  "/problems/upload-bytes-missing": "conflict",
+  "/problems/upload-too-long": "conflict",
+  "/problems/agent-conflict": "conflict",
+  "/problems/agent-cancelled": "conflict",
+  "/problems/malformed-request": "invalid",
+  "/problems/validation": "invalid",
+  "/problems/payload-too-large": "invalid",
+  "/problems/headers-too-large": "invalid",
+  "/problems/unsupported-media-type": "invalid",
+  "/problems/file-not-text": "invalid",
+  "/problems/file-too-large-to-edit": "invalid",
+  "/problems/agent-invalid": "invalid",
+  "/problems/agent-too-large": "invalid",
+  "/problems/method-not-allowed": "server",
+  "/problems/range-not-satisfiable": "server",
+  "/problems/request-timeout": "server",
+  "/problems/audit-unavailable": "audit",
+  "/problems/dependency-unavailable": "server",
+  "/problems/internal-error": "server",
+  "/problems/too-many-attempts": "throttled",
+  "/problems/busy": "agent.busy",
+  "/problems/agent-busy": "agent.busy",
+  "/problems/agent-offline": "agent.offline",
+  "/problems/agent-unanswered": "agent.noAnswer",
+  "/problems/agent-timed-out": "agent.timedOut",
+  "/problems/agent-failed": "agent.failed",
+  "/problems/agent-unavailable": "agent.unavailable",
+  "/problems/agent-forbidden": "agent.forbidden",
+  "/problems/agent-not-found": "agent.notFound",
+} as const satisfies Record<ProblemType, string>;
+
+function describeAnswer(
+  { type, retryAfter }: ApiError,
+  t: TFunction,
+): Pick<Failure, "what" | "todo"> {
+  return describeProblem(type ?? "/problems/internal-error", t, retryAfter);
 }
 
-// Proxies in front of the gateway answer with these when it is away.
+// Says what a type of problem means, and what to do.
+export function describeProblem(
+  type: ProblemType,
+  t: TFunction,
+  retryAfter: number | null = null,
+): Pick<Failure, "what" | "todo"> {
+  const text = TEXTS[type] ?? "server";
+  if (text === "throttled") {
+    const todo = t("failure.throttled.todo", { seconds: retryAfter ?? 60 });
+    return { what: t("failure.throttled.what"), todo };
+  }
+  return t(`failure.${text}`, { returnObjects: true });
+}
+
+// Proxies answer with these statuses while the gateway is away.
 const GATEWAY_AWAY = new Set([502, 503, 504]);
 
+export function isProblem(error: unknown, ...types: ProblemType[]): error is ApiError {
+  return error instanceof ApiError && error.type !== null && types.includes(error.type);
+}
+
 export function isUnreachable(error: unknown): boolean {
-  return (
-    error instanceof UnreachableError ||
-    (error instanceof ApiError && GATEWAY_AWAY.has(error.status) && !error.agentFailure)
-  );
+  if (!(error instanceof ApiError)) return error instanceof UnreachableError;
+  if (error.type === null) return GATEWAY_AWAY.has(error.status);
+  return error.type === "/problems/dependency-unavailable";
+}
+
+// True if another attempt later may succeed.
+export function isTemporary(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return error instanceof UnreachableError;
+  if (error.type === null) return error.status >= 500 || error.status === 429;
+  return TEMPORARY.has(error.type);
 }
 
 export function isNotFound(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404;
+  return isProblem(error, "/problems/not-found", "/problems/agent-not-found");
+}
+
+// The messages of an answer that belong to these fields of a form.
+export function fieldErrors<Name extends string>(
+  error: unknown,
+  names: readonly Name[],
+): { name: Name; errors: string[] }[] {
+  if (!(error instanceof ApiError)) return [];
+  return names.flatMap((name) => {
+    const message = error.fields.get(name);
+    return message === undefined ? [] : [{ name, errors: [message] }];
+  });
 }
 
 interface Answer<T> {
@@ -66,7 +159,7 @@ interface Answer<T> {
   response: Response;
 }
 
-export async function answered<T>(answer: Promise<Answer<T>>): Promise<T> {
+export async function unwrap<T>(answer: Promise<Answer<T>>): Promise<T> {
   const { data, error, response } = await answer;
   if (!response.ok) {
     throw new ApiError(typeof error === "object" && error !== null ? error : {}, response);

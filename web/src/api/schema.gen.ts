@@ -15,7 +15,9 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Answers an access token, and sets the cookie that `refresh` needs.
+         * @description Return an access token and set the session cookie for `refresh`.
+         *
+         *     If the account has a second factor, the answer is the problem `second-factor-required`.
          */
         post: operations["login"];
         delete?: never;
@@ -33,7 +35,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End the session */
+        /** Log out */
         post: operations["logout"];
         delete?: never;
         options?: never;
@@ -48,7 +50,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is logged in */
+        /** Get your account */
         get: operations["me"];
         put?: never;
         post?: never;
@@ -67,7 +69,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A new access token by the session cookie */
+        /**
+         * Get a new access token with the session cookie
+         * @description Replace the secret in the cookie too. A secret that is used again ends the session.
+         */
         post: operations["refresh"];
         delete?: never;
         options?: never;
@@ -75,44 +80,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/vps": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Servers, by name */
-        get: operations["listVps"];
-        put?: never;
-        /** Add a server and get its install line */
-        post: operations["createVps"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vps/{vps_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One server */
-        get: operations["getVps"];
-        put?: never;
-        post?: never;
-        /** Remove a server, its agent's access and its history */
-        delete: operations["deleteVps"];
-        options?: never;
-        head?: never;
-        /** Rename a server, or set up its agent live */
-        patch: operations["updateVps"];
-        trace?: never;
-    };
-    "/api/v1/vps/{vps_id}/enrolment": {
+    "/api/v1/sessions/{session_id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -121,8 +89,402 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A new install line; an unused earlier one is dead */
-        post: operations["renewEnrolment"];
+        post?: never;
+        /** End one of your login sessions */
+        delete: operations["deleteSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your login sessions, the newest first */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        /**
+         * End all your login sessions but this one
+         * @description Everything that is open in these sessions closes within seconds.
+         */
+        delete: operations["deleteOtherSessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change your password
+         * @description End all other login sessions of the user. Wrong current passwords count as failed log-ins.
+         */
+        put: operations["changePassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your API tokens, the newest first */
+        get: operations["listTokens"];
+        put?: never;
+        /**
+         * Create an API token
+         * @description The token may do what its scopes say, where you may do it too.
+         *
+         *     With `server_ids` or `tags`, it reaches only the servers with one of these ids or tags.
+         *     Send it as `Authorization: Bearer`.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete an API token; what it has open closes within seconds */
+        delete: operations["deleteToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/login/factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Complete a log-in with a code
+         * @description Send the `challenge` from the problem `second-factor-required`, and a code.
+         *
+         *     The answer is that of a log-in without a second factor. A challenge is valid for five minutes and
+         *     for one log-in. Each code is accepted once.
+         */
+        post: operations["loginWithFactor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/factors/totp/confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn the second factor on with its first code
+         * @description Return ten recovery codes. All other login sessions of the account end.
+         */
+        post: operations["confirmTotp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/factors/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to turn the second factor on
+         * @description Return a new secret for an authenticator app. The factor counts once a code confirms it.
+         */
+        post: operations["enrolTotp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the state of your second factor */
+        get: operations["factors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/factors/totp/removal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Turn the second factor off, with the password or a code */
+        post: operations["removeTotp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/factors/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get new recovery codes with a code
+         * @description Return ten recovery codes. Earlier ones are no longer valid.
+         */
+        post: operations["renewRecoveryCodes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me/preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get your preferences */
+        get: operations["preferences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change some of your preferences
+         * @description Return all preferences after the change.
+         */
+        patch: operations["updatePreferences"];
+        trace?: never;
+    };
+    "/api/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List users by name */
+        get: operations["listUsers"];
+        put?: never;
+        /**
+         * Add a user with an organisation of its own
+         * @description To add somebody to an organisation that exists, invite them: `POST /invitations`.
+         */
+        post: operations["createUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a user; servers, runs and recordings stay */
+        delete: operations["deleteUser"];
+        options?: never;
+        head?: never;
+        /**
+         * Enable or disable a user, or change the role
+         * @description End the login sessions of the user, and what is open in them, if something changes.
+         */
+        patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/api/v1/organisations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your organisations by name; platform administrators list all */
+        get: operations["listOrganisations"];
+        put?: never;
+        /** Add an organisation that you own */
+        post: operations["createOrganisation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organisations/{organisation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get one organisation */
+        get: operations["getOrganisation"];
+        put?: never;
+        post?: never;
+        /** Delete an organisation that has no servers */
+        delete: operations["deleteOrganisation"];
+        options?: never;
+        head?: never;
+        /** Rename an organisation */
+        patch: operations["updateOrganisation"];
+        trace?: never;
+    };
+    "/api/v1/organisations/{organisation_id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List members by name */
+        get: operations["listMembers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organisations/{organisation_id}/members/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a member; every member may leave */
+        delete: operations["removeMember"];
+        options?: never;
+        head?: never;
+        /** Change the role of a member */
+        patch: operations["updateMember"];
+        trace?: never;
+    };
+    "/api/v1/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List open invitations to the organisations that you administer */
+        get: operations["listInvitations"];
+        put?: never;
+        /**
+         * Invite an address to an organisation
+         * @description Send the `url` to the person. It is valid for a week and works once.
+         *
+         *     A new invitation of the same address replaces the earlier one.
+         */
+        post: operations["createInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations/{invitation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Withdraw an invitation */
+        delete: operations["deleteInvitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register with an invitation
+         * @description Make the account of the address that was invited, as a member of the organisation.
+         */
+        post: operations["register"];
         delete?: never;
         options?: never;
         head?: never;
@@ -138,9 +500,271 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A ticket that opens one WebSocket, once, within 30 s */
+        /** Create a ticket that opens one WebSocket once, within 30 s */
         post: operations["createTicket"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a run with the output of each server
+         * @description If the output of many servers is large, the answer has only the start of each.
+         */
+        get: operations["getRun"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel a run on every server where it has not ended
+         * @description Cancel a run. Servers that are still queued are cancelled at once.
+         *
+         *     On the other servers, the agent kills the script and all processes that it started.
+         *     `cancelling` is true until the agent has confirmed this.
+         */
+        delete: operations["cancelRun"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/servers/{vps_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the result on one server with its whole output */
+        get: operations["getRunServer"];
+        put?: never;
+        post?: never;
+        /** Cancel a run on one server */
+        delete: operations["cancelRunServer"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List runs, newest first */
+        get: operations["listRuns"];
+        put?: never;
+        /**
+         * Run a script on one or many servers
+         * @description Start a run. The answer comes at once; the run continues even if nobody follows it.
+         *
+         *     Read the result at `/runs/{run_id}`, or follow the output at `/runs/{run_id}/output`. The
+         *     script runs on up to twenty servers at a time; the others wait with the status `queued`.
+         */
+        post: operations["startRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow the output of a run line by line until the run has ended
+         * @description Line numbers never change: every request returns the same lines under the same numbers.
+         *
+         *     To continue after a lost connection, use the offset of the last received line plus one. The
+         *     last line has the event `run`; without this line the output is not complete.
+         */
+        get: operations["followRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the audit log: actions that were done, refused or failed, newest first
+         * @description To read further pages, send the `next_before` of the last one as `before`. Entries that are added meanwhile do not shift these pages.
+         */
+        get: operations["audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download entries of the audit log, newest first, as NDJSON or CSV
+         * @description At most 100,000 entries are sent. If there are more, the header `Link` has the address of the next ones (`rel="next"`). The download is itself audited.
+         */
+        get: operations["exportAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agent/bootstrap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the address that agents connect to, and the certificate authority to trust */
+        get: operations["agentBootstrap"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fleet/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the last hour and the current traffic of many servers */
+        get: operations["fleetOverview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List servers by name */
+        get: operations["listVps"];
+        put?: never;
+        /**
+         * Add a server and get its install line
+         * @description Add a server to `organisation_id`, or to the caller's only organisation.
+         */
+        post: operations["createVps"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get one server */
+        get: operations["getVps"];
+        /** The same as PATCH: fields that are left out stay as they are */
+        put: operations["replaceVps"];
+        post?: never;
+        /** Remove a server, the access of its agent and its history */
+        delete: operations["deleteVps"];
+        options?: never;
+        head?: never;
+        /** Rename or tag a server, or change the settings of its agent */
+        patch: operations["updateVps"];
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/enrolment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Get a new install line; the previous one stops working */
+        post: operations["renewEnrolment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the users with whom the server is shared */
+        get: operations["listShares"];
+        put?: never;
+        /**
+         * Share the server with a user, or change the share
+         * @description An operator may act on the server; a viewer may look at it.
+         */
+        post: operations["shareServer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/shares/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a share; what the user has open closes within seconds */
+        delete: operations["endShare"];
         options?: never;
         head?: never;
         patch?: never;
@@ -153,7 +777,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Metrics over a window */
+        /** Get metrics over a time range */
         get: operations["history"];
         put?: never;
         post?: never;
@@ -170,7 +794,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Use of each mount over a window, as long as samples are kept */
+        /** Get the use of each mount over a time range, as far back as samples are kept */
         get: operations["diskHistory"];
         put?: never;
         post?: never;
@@ -187,7 +811,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A series over a window */
+        /** Get a custom series over a time range */
         get: operations["seriesHistory"];
         put?: never;
         post?: never;
@@ -204,7 +828,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Series of the owner's own, each with its newest point */
+        /** List custom series, each with its newest point */
         get: operations["listSeries"];
         put?: never;
         post?: never;
@@ -221,7 +845,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the agent had to give up, and why */
+        /** List data gaps: measurements that the agent discarded */
         get: operations["listGaps"];
         put?: never;
         post?: never;
@@ -240,8 +864,28 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Add an entry by hand to a period's totals */
+        /** Add a correction to the totals of a period */
         post: operations["correctTraffic"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vps/{vps_id}/traffic/days": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the measured traffic of each day of a period
+         * @description Only days whose traffic records are still kept are listed.
+         */
+        get: operations["trafficDays"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -255,9 +899,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How a server's traffic is counted */
+        /** Get the traffic settings of a server */
         get: operations["trafficSettings"];
-        /** Set how a server's traffic is counted; periods are divided anew */
+        /**
+         * Set the traffic settings of a server
+         * @description Another reset day or time zone also applies to past periods, as far back as traffic records are kept: they are divided and counted again.
+         */
         put: operations["putTrafficSettings"];
         post?: never;
         delete?: never;
@@ -273,69 +920,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Traffic of the last periods */
+        /** Get the traffic of the last periods */
         get: operations["traffic"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vps/{vps_id}/commands/{command_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** A script that was run, with its output */
-        get: operations["getCommand"];
-        put?: never;
-        post?: never;
-        /** End a script that runs, and all that it started */
-        delete: operations["cancelCommand"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vps/{vps_id}/commands": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Scripts that were run on a server, newest first */
-        get: operations["listCommands"];
-        put?: never;
-        /**
-         * Run a script on a server and wait for its end
-         * @description It runs to its end though the client goes away; its result is kept.
-         */
-        post: operations["runCommand"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/commands": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Run a script on many servers, twenty at a time, and follow it line by line
-         * @description Scripts that began run to their end though the client goes away.
-         */
-        post: operations["runCommandOnMany"];
         delete?: never;
         options?: never;
         head?: never;
@@ -366,11 +954,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A container, its settings and its environment without secrets */
+        /** Get a container with its settings and its environment, without secrets */
         get: operations["getContainer"];
         put?: never;
         post?: never;
-        /** Remove a container; its volumes stay */
+        /** Remove a container, but not its volumes */
         delete: operations["removeContainer"];
         options?: never;
         head?: never;
@@ -384,7 +972,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Containers: as they are, or as last reported where the server cannot be asked */
+        /**
+         * List containers
+         * @description If the server cannot be asked, the containers are as last reported.
+         */
         get: operations["listContainers"];
         put?: never;
         post?: never;
@@ -401,7 +992,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The last lines of a container's log */
+        /** Get the last lines of the log of a container */
         get: operations["containerLogs"];
         put?: never;
         post?: never;
@@ -418,7 +1009,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A container's use over a window, in at most 1,000 points */
+        /** Get the resource usage of a container over a time range, in at most 1,000 points */
         get: operations["containerStats"];
         put?: never;
         post?: never;
@@ -435,7 +1026,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Images */
+        /** List images */
         get: operations["listImages"];
         put?: never;
         post?: never;
@@ -454,7 +1045,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Remove images that have no name and no container */
+        /** Remove images that have no tag and no container */
         post: operations["pruneImages"];
         delete?: never;
         options?: never;
@@ -472,8 +1063,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Pull an image, and follow it line by line
-         * @description It is pulled to its end though the client goes away.
+         * Pull an image, and stream the progress line by line
+         * @description The pull goes on to its end even if the client disconnects.
          */
         post: operations["pullImage"];
         delete?: never;
@@ -508,7 +1099,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Pack things of a folder into a .tar.gz on the server */
+        /** Pack entries of a folder into a .tar.gz on the server */
         post: operations["archiveFiles"];
         delete?: never;
         options?: never;
@@ -525,7 +1116,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Set permission bits, setuid and setgid too */
+        /** Set permission bits, including setuid and setgid */
         post: operations["changeFileMode"];
         delete?: never;
         options?: never;
@@ -557,7 +1148,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A file's SHA-256 */
+        /** Get the SHA-256 of a file, as it is now */
         get: operations["checksumFile"];
         put?: never;
         post?: never;
@@ -576,7 +1167,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Copy a file, or a folder with all in it */
+        /** Copy a file, or a folder and its contents */
         post: operations["copyFile"];
         delete?: never;
         options?: never;
@@ -591,11 +1182,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What is in a folder, at most 5,000 entries */
+        /** List a folder, at most 5,000 entries */
         get: operations["listFiles"];
         put?: never;
         post?: never;
-        /** Delete a file, or a folder */
+        /** Delete a file or a folder */
         delete: operations["deleteFile"];
         options?: never;
         head?: never;
@@ -612,8 +1203,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Unpack a tar, tar.gz, tar.bz2, tar.xz or zip on the server
-         * @description Into a new folder, or into one that is there. Nothing, where any of it would escape.
+         * Unpack a tar, tar.gz, tar.bz2, tar.xz or zip archive on the server
+         * @description Unpack into a new or an existing folder.
+         *
+         *     Nothing is unpacked if the path of any entry leads out of that folder.
          */
         post: operations["extractArchive"];
         delete?: never;
@@ -663,7 +1256,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One entry; a link is not followed */
+        /** Get one entry; a symbolic link is not followed */
         get: operations["statFile"];
         put?: never;
         post?: never;
@@ -680,9 +1273,9 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A text of at most 1 MiB, to edit */
+        /** Read a UTF-8 text file of at most 1 MiB */
         get: operations["readFile"];
-        /** Save a text, unless it was changed meanwhile */
+        /** Save a text file, unless it changed since it was read */
         put: operations["writeFile"];
         post?: never;
         delete?: never;
@@ -698,17 +1291,22 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How much of an upload is there */
+        /** Get the number of bytes of an upload that have arrived */
         get: operations["getUpload"];
-        put?: never;
         /**
-         * Upload a file or the rest of one, as `data` of a multipart form
-         * @description It is in its place when all `size` bytes are there, and not before.
+         * Upload a whole file as the body of the request
+         * @description The file appears at `path` once the whole body has arrived.
+         */
+        put: operations["putFile"];
+        /**
+         * Upload a file, or the rest of one, as the field `data` of a multipart form
+         * @description The file appears at `path` once all of its bytes have arrived.
          *
-         *     What has arrived is kept for a day, and another call goes on from there.
+         *     With an `upload_id`, the server keeps an incomplete upload for a day. Another request with
+         *     the same `upload_id` continues it at `offset`.
          */
         post: operations["uploadFile"];
-        /** Drop what of an upload is there */
+        /** Delete an incomplete upload */
         delete: operations["dropUpload"];
         options?: never;
         head?: never;
@@ -724,7 +1322,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A ticket with which a browser downloads one file, for ten minutes */
+        /** Create a ticket for downloading one file, valid for ten minutes */
         post: operations["createDownloadTicket"];
         delete?: never;
         options?: never;
@@ -740,50 +1338,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * A file, or a part of it
-         * @description Needs no token where the address has a `ticket`.
+         * Download a file or a byte range of it
+         * @description No access token is needed when the URL has a `ticket`. If the file changes during the download, the connection is closed before the end of the response.
          */
         get: operations["downloadFile"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
-        /** A file's size and version, as headers */
+        /** Get the size and the version of a file as headers */
         head: operations["measureFile"];
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/audit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Who did what, or was refused it, newest first */
-        get: operations["audit"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/agent/bootstrap": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Where agents connect, and the authority to pin */
-        get: operations["agentBootstrap"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -811,7 +1375,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One's terminals: those that run, then the newest */
+        /** List your terminals, running ones first */
         get: operations["listShellSessions"];
         put?: never;
         post?: never;
@@ -828,7 +1392,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One's terminals on a server: those that run, then the newest */
+        /** List your terminals on a server, running ones first */
         get: operations["listVpsShellSessions"];
         put?: never;
         post?: never;
@@ -845,7 +1409,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a terminal showed, as asciicast v2 */
+        /**
+         * Get a recording
+         * @description Return the recording of a terminal in the format asciicast v2.
+         */
         get: operations["shellRecording"];
         put?: never;
         post?: never;
@@ -868,11 +1435,19 @@ export interface components {
             role: components["schemas"]["Role"];
             /** Format: date-time */
             created_at: string;
+            organisations: components["schemas"]["AccountOrganisation"][];
+        };
+        /** AccountOrganisation */
+        AccountOrganisation: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            role: components["schemas"]["OrganisationRole"];
         };
         /** ActOptions */
         ActOptions: {
             /**
-             * @description Of stop and restart: before it is killed
+             * @description Seconds that `stop` and `restart` wait before the container is killed
              * @default 10
              */
             grace_seconds: number;
@@ -894,31 +1469,77 @@ export interface components {
             docker_enabled?: boolean | null;
             disabled_collectors?: ("cpu" | "load" | "memory" | "disk" | "disk_io" | "network" | "connections" | "processes" | "uptime" | "temperature" | "docker" | "generic")[] | null;
         };
-        /** AuditEntry */
-        AuditEntry: {
+        /** ApiToken */
+        ApiToken: {
             /** Format: uuid */
             id: string;
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+            /** @description Servers that the token is limited to; null for none */
+            server_ids: string[] | null;
+            /** @description The token also reaches servers with these tags */
+            tags: string[] | null;
             /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Last use, to the minute */
+            used_at: string | null;
+        };
+        /** ApiTokenCreate */
+        ApiTokenCreate: {
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+            server_ids?: string[] | null;
+            tags?: string[] | null;
+            /** @default 90 */
+            expires_in_days: number;
+        };
+        /** ApiTokenList */
+        ApiTokenList: {
+            items: components["schemas"]["ApiToken"][];
+            total: number;
+        };
+        /** AuditEntry */
+        AuditEntry: {
+            /** @description Number in the chain; 1 is the first entry ever */
+            seq: number;
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Time of the action
+             */
             time: string;
+            /** Format: date-time */
+            stored_at: string;
             /** @description "user:<id>", "agent:<id>", "console" or "anonymous" */
             actor: string;
-            /** @description Of an actor that has an account */
+            /** @description Name of an actor that has an account */
             username: string | null;
             /** @description "<kind>.<verb>" */
             action: string;
-            /** @description "vps:<id>", or empty */
+            /** @description "vps:<id>", "user:<id>", "run:<id>", or empty */
             object: string;
-            /** @description What of the object */
+            /** @description Name of a server or user that still exists */
+            object_name: string | null;
+            /** @description Part of the object, such as a path */
             detail: string;
             allowed: boolean;
+            /** @description Reason of a refusal or failure; else empty */
             reason: string;
+            /** @description Address of the client */
             peer: string;
+            /** @description SHA-256, in hexadecimal digits, of this entry and the one before */
+            hash: string;
         };
         /** AuditPage */
         AuditPage: {
             items: components["schemas"]["AuditEntry"][];
-            /** @description Counted up to 100 000 */
+            /** @description Entries that match the filters; counted up to 100,000 */
             total: number;
+            /** @description `before` of the next page; null if this is the last one */
+            next_before: number | null;
         };
         /** BlockDevice */
         BlockDevice: {
@@ -934,89 +1555,17 @@ export interface components {
             /** @description PEM */
             ca_certificate: string;
         };
-        /** Command */
-        Command: {
-            /** Format: uuid */
-            id: string;
-            /** Format: uuid */
-            vps_id: string;
-            username: string;
-            script: string;
-            /**
-             * @description `lost`: it began, and whether it came to its end is not known
-             * @enum {string}
-             */
-            status: "running" | "finished" | "timed_out" | "refused" | "failed" | "cancelled" | "lost";
-            /** @description Minus the number of the signal that ended it */
-            exit_code: number | null;
-            /** @description There was more output than is kept */
-            truncated: boolean;
-            /** @description Why it did not finish; else empty */
-            reason: string;
-            /** Format: date-time */
-            started_at: string;
-            finished_at: string | null;
-        };
-        /** CommandCreate */
-        CommandCreate: {
-            /** @description For `sh -c` */
-            script: string;
-            /**
-             * @description Seconds, after which all that it started is killed
-             * @default 60
-             */
-            timeout_seconds: number;
-        };
-        /** CommandLine */
-        CommandLine: {
-            /** Format: uuid */
-            vps_id: string;
-            /** @enum {string} */
-            event: "started" | "output" | "finished" | "failed";
-            command_id?: string;
-            stdout?: string;
-            stderr?: string;
-            status?: "running" | "finished" | "timed_out" | "refused" | "failed" | "cancelled" | "lost";
-            exit_code?: number | null;
-            truncated?: boolean;
-            reason?: string;
-        };
-        /** CommandPage */
-        CommandPage: {
-            items: components["schemas"]["Command"][];
-            total: number;
-        };
-        /** CommandResult */
-        CommandResult: {
-            /** Format: uuid */
-            id: string;
-            /** Format: uuid */
-            vps_id: string;
-            username: string;
-            script: string;
-            /**
-             * @description `lost`: it began, and whether it came to its end is not known
-             * @enum {string}
-             */
-            status: "running" | "finished" | "timed_out" | "refused" | "failed" | "cancelled" | "lost";
-            /** @description Minus the number of the signal that ended it */
-            exit_code: number | null;
-            /** @description There was more output than is kept */
-            truncated: boolean;
-            /** @description Why it did not finish; else empty */
-            reason: string;
-            /** Format: date-time */
-            started_at: string;
-            finished_at: string | null;
-            stdout: string;
-            stderr: string;
+        /** Code */
+        Code: {
+            /** @description A code of the authenticator app, or a recovery code; spaces and hyphens do not matter */
+            code: string;
         };
         /** Container */
         Container: {
             id: string;
             names: string[];
             image: string;
-            /** @description The engine's word, or `removed` */
+            /** @description State as the Docker engine names it, or `removed` */
             state: string;
             status: string;
             created_at: string | null;
@@ -1025,11 +1574,11 @@ export interface components {
                 [key: string]: string;
             };
             mounts: components["schemas"]["Mount"][];
-            /** @description Of Compose */
+            /** @description Compose project */
             project: string | null;
-            /** @description Of Compose */
+            /** @description Compose service */
             service: string | null;
-            /** @description Of one core */
+            /** @description Per cent of one core */
             cpu_usage_percent: number | null;
             memory_usage_bytes: number | null;
             memory_limit_bytes: number | null;
@@ -1043,7 +1592,7 @@ export interface components {
             id: string;
             names: string[];
             image: string;
-            /** @description The engine's word, or `removed` */
+            /** @description State as the Docker engine names it, or `removed` */
             state: string;
             status: string;
             created_at: string | null;
@@ -1052,11 +1601,11 @@ export interface components {
                 [key: string]: string;
             };
             mounts: components["schemas"]["Mount"][];
-            /** @description Of Compose */
+            /** @description Compose project */
             project: string | null;
-            /** @description Of Compose */
+            /** @description Compose service */
             service: string | null;
-            /** @description Of one core */
+            /** @description Per cent of one core */
             cpu_usage_percent: number | null;
             memory_usage_bytes: number | null;
             memory_limit_bytes: number | null;
@@ -1073,24 +1622,29 @@ export interface components {
             started_at: string | null;
             finished_at: string | null;
             exit_code: number;
-            /** @description Empty without a check */
+            /** @description Result of the health check; empty without one */
             health: string;
             network_mode: string;
             networks: components["schemas"]["Network"][];
             privileged: boolean;
             image_id: string;
-            /** @description Why it could not start; else empty */
+            /** @description Reason why the container could not start; else empty */
             error: string;
-            /** @description Cores; null for no bound */
+            /** @description Limit in cores; null for none */
             cpu_limit: number | null;
         };
         /** ContainerPage */
         ContainerPage: {
             items: components["schemas"]["Container"][];
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of the listing or of the last report
+             */
             as_of: string;
-            /** @description Asked just now; else what was last reported */
+            /** @description True: the server answered just now. False: it could not be asked, and the containers are as last reported. */
             live: boolean;
+            /** @description The server has more containers than are listed; known only if `live` */
+            truncated: boolean;
         };
         /** Credentials */
         Credentials: {
@@ -1099,11 +1653,15 @@ export interface components {
         };
         /** Detail */
         Detail: {
-            cpu_cores?: number[];
+            /** @description By core number; null for a core without a value */
+            cpu_cores?: (number | null)[];
             disks?: components["schemas"]["Disk"][];
             block_devices?: components["schemas"]["BlockDevice"][];
             interfaces?: components["schemas"]["Interface"][];
             temperatures?: components["schemas"]["Temperature"][];
+            omitted?: components["schemas"]["Omitted"][];
+            /** @description Processes that use the most CPU time and memory, the busiest first, at most a minute old; only where the server's owner turned this on */
+            top_processes?: components["schemas"]["Process"][];
         };
         /** Disk */
         Disk: {
@@ -1137,6 +1695,20 @@ export interface components {
         EnrolmentCreate: {
             powers?: components["schemas"]["WantedPowers"] | null;
         };
+        /** FactorLogin */
+        FactorLogin: {
+            /** @description From the answer to the log-in */
+            challenge: string;
+            /** @description A code of the authenticator app, or a recovery code; spaces and hyphens do not matter */
+            code: string;
+        };
+        /** Factors */
+        Factors: {
+            /** @description Null if the second factor is off */
+            totp: components["schemas"]["Totp"] | null;
+            /** @description Number of codes that were not used */
+            recovery_codes: number;
+        };
         /** Facts */
         Facts: {
             hostname: string;
@@ -1153,23 +1725,12 @@ export interface components {
             ip_addresses: string[];
             agent_version: string;
         };
-        /** FanOut */
-        FanOut: {
-            vps_ids: string[];
-            /** @description For `sh -c` */
-            script: string;
-            /**
-             * @description Seconds, after which all that it started is killed
-             * @default 60
-             */
-            timeout_seconds: number;
-        };
         /** FileArchive */
         FileArchive: {
-            /** @description The folder that `names` are in */
+            /** @description The folder that holds `names` */
             path: string;
             names: string[];
-            /** @description Absolute, on the server */
+            /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
             destination: string;
             /** @default false */
             overwrite: boolean;
@@ -1190,10 +1751,12 @@ export interface components {
         /** FileEdit */
         FileEdit: {
             content: string;
+            /** @description The version that was edited; null for a file that must not exist yet */
             version: string | null;
         };
         /** FileEntry */
         FileEntry: {
+            /** @description A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
             name: string;
             /** @enum {string} */
             kind: "file" | "directory" | "link" | "other";
@@ -1202,15 +1765,15 @@ export interface components {
             mode: number;
             user_id: number;
             group_id: number;
-            /** @description Empty when the server has no name for it */
+            /** @description User name; empty when the server knows none for `user_id` */
             owner: string;
-            /** @description As `owner` */
+            /** @description Group name; empty when the server knows none for `group_id` */
             group: string;
             /** Format: date-time */
             modified_at: string;
-            /** @description What a symbolic link says; empty otherwise */
+            /** @description Target of a symbolic link; else empty */
             link_target: string;
-            /** @description Changes whenever the file does */
+            /** @description Changes whenever the file changes */
             version: string;
         };
         /** FileListing */
@@ -1218,12 +1781,12 @@ export interface components {
             path: string;
             /** @description Folders first, then by name */
             entries: components["schemas"]["FileEntry"][];
-            /** @description There are more than are listed */
+            /** @description The folder has more entries than are listed */
             truncated: boolean;
         };
         /** FileMode */
         FileMode: {
-            /** @description Absolute, on the server */
+            /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
             path: string;
             mode: number;
             /** @default false */
@@ -1231,16 +1794,16 @@ export interface components {
         };
         /** FileMove */
         FileMove: {
-            /** @description Absolute, on the server */
+            /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
             path: string;
-            /** @description Absolute, on the server */
+            /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
             destination: string;
             /** @default false */
             overwrite: boolean;
         };
         /** FileOwner */
         FileOwner: {
-            /** @description Absolute, on the server */
+            /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
             path: string;
             /** @default  */
             owner: string;
@@ -1251,19 +1814,29 @@ export interface components {
         };
         /** FilePath */
         FilePath: {
-            /** @description Absolute, on the server */
+            /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
             path: string;
+        };
+        /** FleetOverview */
+        FleetOverview: {
+            /**
+             * Format: date-time
+             * @description Start of the first minute
+             */
+            start: string;
+            items: components["schemas"]["ServerOverview"][];
+            total: number;
         };
         /** Gap */
         Gap: {
             /** @enum {string} */
             kind: "performance" | "docker" | "generic";
             /**
-             * @description Why the agent gave them up
+             * @description Reason why the agent discarded them
              * @enum {string}
              */
             reason: "space" | "age" | "memory" | "refused" | "damaged";
-            /** @description 0 when nobody can tell */
+            /** @description Number of measurements; 0 when it is unknown */
             count: number;
             /** Format: date-time */
             first_at: string;
@@ -1280,34 +1853,34 @@ export interface components {
             /** @enum {string} */
             granularity: "1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d";
             time: string[];
-            cpu_usage: (number | null)[];
-            cpu_iowait: (number | null)[];
-            cpu_steal: (number | null)[];
-            load_1: (number | null)[];
-            load_5: (number | null)[];
-            load_15: (number | null)[];
-            mem_usage: (number | null)[];
-            mem_used: (number | null)[];
-            mem_total: (number | null)[];
-            mem_cached: (number | null)[];
-            swap_used: (number | null)[];
-            swap_total: (number | null)[];
-            disk_usage: (number | null)[];
-            disk_used: (number | null)[];
-            disk_total: (number | null)[];
-            disk_io_read: (number | null)[];
-            disk_io_write: (number | null)[];
-            disk_iops_read: (number | null)[];
-            disk_iops_write: (number | null)[];
-            net_rx: (number | null)[];
-            net_tx: (number | null)[];
-            net_rx_total: (number | null)[];
-            net_tx_total: (number | null)[];
-            tcp_connections: (number | null)[];
-            udp_connections: (number | null)[];
-            processes: (number | null)[];
-            uptime: (number | null)[];
-            temperature: (number | null)[];
+            cpu_usage?: (number | null)[];
+            cpu_iowait?: (number | null)[];
+            cpu_steal?: (number | null)[];
+            load_1?: (number | null)[];
+            load_5?: (number | null)[];
+            load_15?: (number | null)[];
+            mem_usage?: (number | null)[];
+            mem_used?: (number | null)[];
+            mem_total?: (number | null)[];
+            mem_cached?: (number | null)[];
+            swap_used?: (number | null)[];
+            swap_total?: (number | null)[];
+            disk_usage?: (number | null)[];
+            disk_used?: (number | null)[];
+            disk_total?: (number | null)[];
+            disk_io_read?: (number | null)[];
+            disk_io_write?: (number | null)[];
+            disk_iops_read?: (number | null)[];
+            disk_iops_write?: (number | null)[];
+            net_rx?: (number | null)[];
+            net_tx?: (number | null)[];
+            net_rx_total?: (number | null)[];
+            net_tx_total?: (number | null)[];
+            tcp_connections?: (number | null)[];
+            udp_connections?: (number | null)[];
+            processes?: (number | null)[];
+            uptime?: (number | null)[];
+            temperature?: (number | null)[];
             cpu_usage_min?: (number | null)[];
             cpu_iowait_min?: (number | null)[];
             cpu_steal_min?: (number | null)[];
@@ -1364,6 +1937,15 @@ export interface components {
             net_rx_p95?: (number | null)[];
             net_tx_p95?: (number | null)[];
         };
+        /** IdleLine */
+        IdleLine: {
+            /**
+             * @default idle
+             * @constant
+             */
+            event: "idle";
+            offset: number;
+        };
         /** Image */
         Image: {
             id: string;
@@ -1385,9 +1967,36 @@ export interface components {
             rx_total: number;
             tx_total: number;
         };
+        /** Invitation */
+        Invitation: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organisation_id: string;
+            email: string;
+            role: components["schemas"]["OrganisationRole"];
+            invited_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /** InvitationCreate */
+        InvitationCreate: {
+            /** @description Address for e-mail, such as `alice@example.com` */
+            email: string;
+            role: components["schemas"]["OrganisationRole"];
+            /** @description May be left out by users who may invite to one organisation only */
+            organisation_id?: string | null;
+        };
+        /** InvitationPage */
+        InvitationPage: {
+            items: components["schemas"]["Invitation"][];
+            total: number;
+        };
         /** LogLine */
         LogLine: {
-            /** @description RFC 3339, as the engine has it */
+            /** @description Time of the Docker engine, RFC 3339; null when unknown */
             time: string | null;
             /** @enum {string} */
             stream: "stdout" | "stderr";
@@ -1399,12 +2008,55 @@ export interface components {
             /** @description Seconds */
             expires_in: number;
             user: components["schemas"]["Account"];
+            preferences: components["schemas"]["Preferences"];
+        };
+        /** LoginSession */
+        LoginSession: {
+            /** Format: uuid */
+            id: string;
+            /** @description The browser or program, as it names itself */
+            user_agent: string;
+            /** @description Address of the newest request that renewed it */
+            address: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            used_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description True for the session of this request */
+            is_current: boolean;
+        };
+        /** LoginSessionList */
+        LoginSessionList: {
+            items: components["schemas"]["LoginSession"][];
+            total: number;
         };
         /** Logs */
         Logs: {
             lines: components["schemas"]["LogLine"][];
-            /** @description There were more before */
+            /** @description The log has earlier lines that are not included */
             truncated: boolean;
+        };
+        /** Member */
+        Member: {
+            /** Format: uuid */
+            user_id: string;
+            username: string;
+            email: string | null;
+            role: components["schemas"]["OrganisationRole"];
+            enabled: boolean;
+            /** Format: date-time */
+            joined_at: string;
+        };
+        /** MemberPage */
+        MemberPage: {
+            items: components["schemas"]["Member"][];
+            total: number;
+        };
+        /** MemberUpdate */
+        MemberUpdate: {
+            role: components["schemas"]["OrganisationRole"];
         };
         /** Mount */
         Mount: {
@@ -1425,11 +2077,52 @@ export interface components {
             ip_address: string;
             mac_address: string;
         };
+        /** NewApiToken */
+        NewApiToken: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            scopes: components["schemas"]["Scope"][];
+            /** @description Servers that the token is limited to; null for none */
+            server_ids: string[] | null;
+            /** @description The token also reaches servers with these tags */
+            tags: string[] | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Last use, to the minute */
+            used_at: string | null;
+            /** @description Shown this once */
+            token: string;
+        };
+        /** NewInvitation */
+        NewInvitation: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organisation_id: string;
+            email: string;
+            role: components["schemas"]["OrganisationRole"];
+            invited_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Shown this once */
+            token: string;
+            /** @description Page of the console to register with the token */
+            url: string;
+        };
         /** NewVps */
         NewVps: {
             /** Format: uuid */
             id: string;
+            /** Format: uuid */
+            organisation_id: string;
             name: string;
+            /** @description Sorted */
+            tags: string[];
             /** @enum {string} */
             status: "pending" | "online" | "stale" | "offline";
             last_seen: string | null;
@@ -1444,6 +2137,86 @@ export interface components {
             agent_config: components["schemas"]["AgentConfig"];
             latest: components["schemas"]["Sample"] | null;
             enrolment: components["schemas"]["Enrolment"];
+        };
+        /** Omitted */
+        Omitted: {
+            collector: string;
+            /** @description Mount point, interface, sensor …; empty for the whole collector */
+            item: string;
+            /** @enum {string} */
+            reason: "unreadable" | "impossible" | "too_many" | "no_answer";
+            /** @description The system's error, the value or the limit */
+            detail: string;
+        };
+        /** Organisation */
+        Organisation: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description Your role; null for platform administrators who are not members */
+            role: components["schemas"]["OrganisationRole"] | null;
+            members: number;
+            servers: number;
+        };
+        /** OrganisationPage */
+        OrganisationPage: {
+            items: components["schemas"]["Organisation"][];
+            total: number;
+        };
+        /**
+         * OrganisationRole
+         * @description The role of a member of an organisation. Each role includes the ones below it.
+         * @enum {string}
+         */
+        OrganisationRole: "owner" | "admin" | "operator" | "viewer";
+        /** OrganisationWrite */
+        OrganisationWrite: {
+            name: string;
+        };
+        /** OutputLine */
+        OutputLine: {
+            /**
+             * @default output
+             * @constant
+             */
+            event: "output";
+            /** @description Number of the line. To continue after it, request `offset` plus one. Lines of servers that do not belong to you are left out, so numbers may be missing. */
+            offset: number;
+            /** Format: uuid */
+            server_id: string;
+            /**
+             * Format: date-time
+             * @description When it was stored
+             */
+            time: string;
+            /** @enum {string} */
+            stream: "stdout" | "stderr";
+            data: string;
+        };
+        /** Password */
+        Password: {
+            password: string;
+        };
+        /** PasswordChange */
+        PasswordChange: {
+            current: string;
+            new: string;
+        };
+        /** PeriodTraffic */
+        PeriodTraffic: {
+            /** Format: date-time */
+            starts_at: string;
+            /** Format: date-time */
+            ends_at: string;
+            time_zone: string;
+            /** @description Bytes that count, with corrections */
+            counted: number;
+            /** @description Bytes per period */
+            allowance: number | null;
+            /** @description Per cent */
+            allowance_used: number | null;
         };
         /** Port */
         Port: {
@@ -1461,10 +2234,113 @@ export interface components {
             /** @enum {string} */
             docker: "off" | "read" | "actions";
             file_roots: string[];
-            /** @description Who all of this runs as */
+            /** @description Operating system user that the agent runs as */
             user: string;
-            /** @description The agent trusts this console's command key */
+            /** @description Whether the agent trusts this console's command key */
             obeys: boolean;
+        };
+        /** Preferences */
+        Preferences: {
+            /** @enum {null|string} */
+            theme: "light" | "dark" | "system" | null;
+            /** @enum {null|string} */
+            language: "en" | "zh-CN" | null;
+            /**
+             * @description Unit of network rates: bits or bytes per second
+             * @enum {null|string}
+             */
+            rate_unit: "bits" | "bytes" | null;
+            /**
+             * @description Unit of sizes: powers of 1024 (KiB, MiB) or of 1000 (kB, MB)
+             * @enum {null|string}
+             */
+            size_unit: "binary" | "decimal" | null;
+            /** @enum {null|string} */
+            clock: "24h" | "12h" | null;
+            /** @description IANA time zone, such as `Europe/Berlin` */
+            time_zone: string | null;
+            /** @enum {null|string} */
+            first_weekday: "monday" | "saturday" | "sunday" | null;
+        };
+        /** PreferencesUpdate */
+        PreferencesUpdate: {
+            theme?: ("light" | "dark" | "system") | null;
+            language?: ("en" | "zh-CN") | null;
+            /** @description Unit of network rates: bits or bytes per second */
+            rate_unit?: ("bits" | "bytes") | null;
+            /** @description Unit of sizes: powers of 1024 (KiB, MiB) or of 1000 (kB, MB) */
+            size_unit?: ("binary" | "decimal") | null;
+            clock?: ("24h" | "12h") | null;
+            /** @description IANA time zone, such as `Europe/Berlin` */
+            time_zone?: string | null;
+            first_weekday?: ("monday" | "saturday" | "sunday") | null;
+        };
+        /**
+         * ProblemType
+         * @description Decide by this, never by title or detail.
+         *
+         *     - `/problems/malformed-request` (400): The body is not valid JSON, is nested too deeply, or the request cannot be read.
+         *     - `/problems/validation` (422): A field or a query parameter is missing, unknown or wrong; `errors` lists them.
+         *     - `/problems/payload-too-large` (413): The body is larger than the limit, or larger than the size that was announced.
+         *     - `/problems/unsupported-media-type` (415): The body has a media type that this address does not accept.
+         *     - `/problems/method-not-allowed` (405): The address does not support this method.
+         *     - `/problems/request-timeout` (408): The client sent no data for too long.
+         *     - `/problems/range-not-satisfiable` (416): The file has no bytes in the requested range.
+         *     - `/problems/headers-too-large` (431): The request line and the headers have more than 64 KiB; those of a WebSocket have a line of more than 8 KiB, or more than 128 lines.
+         *     - `/problems/unauthenticated` (401): The access token or the session is missing, invalid or expired.
+         *     - `/problems/wrong-credentials` (401): The user name or the password is wrong, or the account is disabled.
+         *     - `/problems/second-factor-required` (401): The password is right, and the account has a second factor. `challenge` is valid for `expires_in` seconds.
+         *     - `/problems/wrong-code` (401): The code of the second factor is wrong, or it was used before.
+         *     - `/problems/invalid-ticket` (401): The ticket is missing, expired, already used, or valid for another address only.
+         *     - `/problems/forbidden` (403): The account is not allowed to do this.
+         *     - `/problems/not-found` (404): The requested object does not exist or belongs to another user.
+         *     - `/problems/already-ended` (409): The run or the terminal has ended.
+         *     - `/problems/already-exists` (409): A file with this path, or an object with this name, already exists.
+         *     - `/problems/limit-reached` (409): The account has as many of these objects as it may have.
+         *     - `/problems/still-needed` (409): The object cannot be removed or changed: it is the last administrator, the only owner of an organisation, or an organisation with servers.
+         *     - `/problems/invalid-invitation` (403): The invitation does not exist, has expired, was already used, or is for another address.
+         *     - `/problems/file-changed` (409): The file changed while it was being read.
+         *     - `/problems/file-not-text` (422): The file is not UTF-8 text, so it cannot be edited.
+         *     - `/problems/file-too-large-to-edit` (413): The file is larger than the limit for editing.
+         *     - `/problems/upload-bytes-missing` (409): Some bytes before `offset` have not arrived.
+         *     - `/problems/upload-too-long` (409): More bytes of this upload arrived than `size` allows.
+         *     - `/problems/too-many-attempts` (429): There were too many failed attempts to log in or to confirm a change.
+         *     - `/problems/busy` (429): Flotilla has reached one of its limits.
+         *     - `/problems/agent-offline` (409): The server's agent is not connected.
+         *     - `/problems/agent-unanswered` (503): The agent did not answer, so it is not known whether the action was carried out.
+         *     - `/problems/agent-forbidden` (403): The policy on the server, or its operating system, does not allow this.
+         *     - `/problems/agent-not-found` (404): The file, container, image or process does not exist on the server.
+         *     - `/problems/agent-conflict` (409): The file or container already exists, has changed, or is in a state that does not allow this.
+         *     - `/problems/agent-invalid` (422): The agent, or a program on the server, does not accept the values.
+         *     - `/problems/agent-too-large` (413): The request or its answer is larger than the limit of the agent.
+         *     - `/problems/agent-busy` (429): The agent is already running its maximum number of commands.
+         *     - `/problems/agent-unavailable` (503): Something that the command needs does not work on the server. For example, Docker does not answer, or a disk is full.
+         *     - `/problems/agent-timed-out` (504): The command took too long, so the agent stopped it.
+         *     - `/problems/agent-cancelled` (409): The command was cancelled.
+         *     - `/problems/agent-failed` (502): The agent could not complete the action.
+         *     - `/problems/audit-unavailable` (503): The audit entry of the action could not be stored, so nothing was done.
+         *     - `/problems/dependency-unavailable` (503): The database, the message bus or another service of this installation does not answer.
+         *     - `/problems/internal-error` (500): The console has a fault. Its log has the id of the request.
+         * @enum {string}
+         */
+        ProblemType: "/problems/malformed-request" | "/problems/validation" | "/problems/payload-too-large" | "/problems/unsupported-media-type" | "/problems/method-not-allowed" | "/problems/request-timeout" | "/problems/range-not-satisfiable" | "/problems/headers-too-large" | "/problems/unauthenticated" | "/problems/wrong-credentials" | "/problems/second-factor-required" | "/problems/wrong-code" | "/problems/invalid-ticket" | "/problems/forbidden" | "/problems/not-found" | "/problems/already-ended" | "/problems/already-exists" | "/problems/limit-reached" | "/problems/still-needed" | "/problems/invalid-invitation" | "/problems/file-changed" | "/problems/file-not-text" | "/problems/file-too-large-to-edit" | "/problems/upload-bytes-missing" | "/problems/upload-too-long" | "/problems/too-many-attempts" | "/problems/busy" | "/problems/agent-offline" | "/problems/agent-unanswered" | "/problems/agent-forbidden" | "/problems/agent-not-found" | "/problems/agent-conflict" | "/problems/agent-invalid" | "/problems/agent-too-large" | "/problems/agent-busy" | "/problems/agent-unavailable" | "/problems/agent-timed-out" | "/problems/agent-cancelled" | "/problems/agent-failed" | "/problems/audit-unavailable" | "/problems/dependency-unavailable" | "/problems/internal-error";
+        /** Process */
+        Process: {
+            pid: number;
+            /** @description The first 15 bytes of the program's name */
+            name: string;
+            /** @description Name or number; empty if it is not known */
+            user: string;
+            /** @description Per cent of one core; above 100 if it uses several */
+            cpu_usage: number | null;
+            /** @description Resident bytes */
+            memory: number;
+        };
+        /** Proof */
+        Proof: {
+            password?: string | null;
+            /** @description A code of the authenticator app, or a recovery code; spaces and hyphens do not matter */
+            code?: string | null;
         };
         /** Pruned */
         Pruned: {
@@ -1473,23 +2349,174 @@ export interface components {
         };
         /** Pull */
         Pull: {
-            /** @description Such as `nginx:1.27` */
+            /** @description Image reference, such as `nginx:1.27` */
             reference: string;
         };
         /** PullLine */
         PullLine: {
             event?: "finished" | "failed";
             reason?: string;
+            /** @description Problem type of a pull that `failed` */
+            type?: components["schemas"]["ProblemType"];
             layer?: string;
             status?: string;
             current_bytes?: number;
             total_bytes?: number;
         };
+        /** RecoveryCodes */
+        RecoveryCodes: {
+            codes: string[];
+        };
+        /** Registration */
+        Registration: {
+            token: string;
+            /** @description 1 to 63 characters of a-z, 0-9, `.`, `_` and `-`; begins with a letter or digit */
+            username: string;
+            password: string;
+            /** @description If given, it must be the address that was invited */
+            email?: string | null;
+        };
         /**
          * Role
+         * @description The role of a user on the platform.
+         * @default member
          * @enum {string}
          */
         Role: "admin" | "member";
+        /** Run */
+        Run: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description `queued`: it waits. `running`: the script was sent to the server. `finished`: the script ended, with any exit code. `failed`: the script did not start; `reason` says why. `cancelled`: a user cancelled it. `timed_out`: the script took longer than its timeout and was killed. `lost`: the script started, but it is not known whether it finished. A run has ended when all its servers have ended; its status is then the first of `lost`, `failed`, `timed_out`, `cancelled`, `finished` that a server has.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "finished" | "failed" | "cancelled" | "timed_out" | "lost";
+            /**
+             * @description What started it
+             * @constant
+             */
+            source: "person";
+            /** @description Who started it */
+            username: string;
+            script: string;
+            timeout_seconds: number;
+            /** Format: date-time */
+            created_at: string;
+            /** @description When the script started on the first server */
+            started_at: string | null;
+            finished_at: string | null;
+            /** @description Servers of the run that belong to you */
+            servers: components["schemas"]["RunServer"][];
+        };
+        /** RunCreate */
+        RunCreate: {
+            /** @description For `sh -c` */
+            script: string;
+            server_ids?: string[];
+            tags?: string[];
+            /**
+             * @description Seconds after which the script and all processes that it started are killed
+             * @default 60
+             */
+            timeout_seconds: number;
+        };
+        /** RunDetail */
+        RunDetail: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description `queued`: it waits. `running`: the script was sent to the server. `finished`: the script ended, with any exit code. `failed`: the script did not start; `reason` says why. `cancelled`: a user cancelled it. `timed_out`: the script took longer than its timeout and was killed. `lost`: the script started, but it is not known whether it finished. A run has ended when all its servers have ended; its status is then the first of `lost`, `failed`, `timed_out`, `cancelled`, `finished` that a server has.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "finished" | "failed" | "cancelled" | "timed_out" | "lost";
+            /**
+             * @description What started it
+             * @constant
+             */
+            source: "person";
+            /** @description Who started it */
+            username: string;
+            script: string;
+            timeout_seconds: number;
+            /** Format: date-time */
+            created_at: string;
+            /** @description When the script started on the first server */
+            started_at: string | null;
+            finished_at: string | null;
+            /** @description Servers of the run that belong to you */
+            servers: components["schemas"]["RunServerResult"][];
+        };
+        /** RunLine */
+        RunLine: {
+            /**
+             * @default run
+             * @constant
+             */
+            event: "run";
+            offset: number;
+            /**
+             * @description `queued`: it waits. `running`: the script was sent to the server. `finished`: the script ended, with any exit code. `failed`: the script did not start; `reason` says why. `cancelled`: a user cancelled it. `timed_out`: the script took longer than its timeout and was killed. `lost`: the script started, but it is not known whether it finished. A run has ended when all its servers have ended; its status is then the first of `lost`, `failed`, `timed_out`, `cancelled`, `finished` that a server has.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "finished" | "failed" | "cancelled" | "timed_out" | "lost";
+        };
+        /** RunPage */
+        RunPage: {
+            items: components["schemas"]["Run"][];
+            /** @description Counted up to 100 000 */
+            total: number;
+        };
+        /** RunServer */
+        RunServer: {
+            /** Format: uuid */
+            vps_id: string;
+            /**
+             * @description `queued`: it waits. `running`: the script was sent to the server. `finished`: the script ended, with any exit code. `failed`: the script did not start; `reason` says why. `cancelled`: a user cancelled it. `timed_out`: the script took longer than its timeout and was killed. `lost`: the script started, but it is not known whether it finished. A run has ended when all its servers have ended; its status is then the first of `lost`, `failed`, `timed_out`, `cancelled`, `finished` that a server has.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "finished" | "failed" | "cancelled" | "timed_out" | "lost";
+            /** @description Exit code; the negative signal number if a signal ended it */
+            exit_code: number | null;
+            /** @description The output exceeded the limit; the rest was dropped */
+            truncated: boolean;
+            /** @description Why it did not finish, as text; otherwise empty */
+            reason: string;
+            /** @description Type of the problem if it failed or was lost */
+            problem: components["schemas"]["ProblemType"] | null;
+            /** @description The script is running and is being cancelled */
+            cancelling: boolean;
+            started_at: string | null;
+            finished_at: string | null;
+        };
+        /** RunServerResult */
+        RunServerResult: {
+            /** Format: uuid */
+            vps_id: string;
+            /**
+             * @description `queued`: it waits. `running`: the script was sent to the server. `finished`: the script ended, with any exit code. `failed`: the script did not start; `reason` says why. `cancelled`: a user cancelled it. `timed_out`: the script took longer than its timeout and was killed. `lost`: the script started, but it is not known whether it finished. A run has ended when all its servers have ended; its status is then the first of `lost`, `failed`, `timed_out`, `cancelled`, `finished` that a server has.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "finished" | "failed" | "cancelled" | "timed_out" | "lost";
+            /** @description Exit code; the negative signal number if a signal ended it */
+            exit_code: number | null;
+            /** @description The output exceeded the limit; the rest was dropped */
+            truncated: boolean;
+            /** @description Why it did not finish, as text; otherwise empty */
+            reason: string;
+            /** @description Type of the problem if it failed or was lost */
+            problem: components["schemas"]["ProblemType"] | null;
+            /** @description The script is running and is being cancelled */
+            cancelling: boolean;
+            started_at: string | null;
+            finished_at: string | null;
+            /** @description Both streams, in the order of their arrival */
+            output: string;
+            stdout: string;
+            stderr: string;
+            /** @description This answer does not contain all stored output. Read the rest at `/runs/{run_id}/servers/{vps_id}` or `/runs/{run_id}/output` */
+            output_omitted: boolean;
+        };
         /** Sample */
         Sample: {
             time: string;
@@ -1525,6 +2552,12 @@ export interface components {
             clock_corrected: boolean;
             detail?: components["schemas"]["Detail"];
         };
+        /**
+         * Scope
+         * @description A group of actions that an API token may be used for.
+         * @enum {string}
+         */
+        Scope: "fleet:read" | "fleet:write" | "metrics:read" | "runs:read" | "runs:write" | "docker:read" | "docker:write" | "files:read" | "files:write" | "terminals:open" | "audit:read";
         /** Series */
         Series: {
             id: number;
@@ -1532,7 +2565,7 @@ export interface components {
             labels: {
                 [key: string]: string;
             };
-            /** @description Of its newest point */
+            /** @description Time of the newest point */
             last_time: string | null;
             last_value: number | null;
         };
@@ -1541,7 +2574,7 @@ export interface components {
             /** @enum {string} */
             granularity: "1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d";
             time: string[];
-            /** @description Averages */
+            /** @description Average of each bucket */
             value: number[];
             min: number[];
             max: number[];
@@ -1549,6 +2582,66 @@ export interface components {
         /** SeriesPage */
         SeriesPage: {
             items: components["schemas"]["Series"][];
+            total: number;
+        };
+        /** ServerLine */
+        ServerLine: {
+            /**
+             * @default server
+             * @constant
+             */
+            event: "server";
+            /** @description Number of the line. To continue after it, request `offset` plus one. Lines of servers that do not belong to you are left out, so numbers may be missing. */
+            offset: number;
+            /** Format: uuid */
+            server_id: string;
+            /**
+             * Format: date-time
+             * @description When it was stored
+             */
+            time: string;
+            /**
+             * @description `queued`: it waits. `running`: the script was sent to the server. `finished`: the script ended, with any exit code. `failed`: the script did not start; `reason` says why. `cancelled`: a user cancelled it. `timed_out`: the script took longer than its timeout and was killed. `lost`: the script started, but it is not known whether it finished. A run has ended when all its servers have ended; its status is then the first of `lost`, `failed`, `timed_out`, `cancelled`, `finished` that a server has.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "finished" | "failed" | "cancelled" | "timed_out" | "lost";
+            exit_code: number | null;
+            truncated: boolean;
+            reason: string;
+            problem: components["schemas"]["ProblemType"] | null;
+        };
+        /** ServerOverview */
+        ServerOverview: {
+            /** Format: uuid */
+            vps_id: string;
+            /** @description CPU usage in per cent, one average for each of 60 minutes; null where there is no data, and empty without any */
+            cpu: (number | null)[];
+            /** @description Null without any traffic yet */
+            traffic: components["schemas"]["PeriodTraffic"] | null;
+        };
+        /** Share */
+        Share: {
+            /** Format: uuid */
+            user_id: string;
+            username: string;
+            /** @enum {string} */
+            level: "operator" | "viewer";
+            /** Format: date-time */
+            created_at: string;
+            /** @description Null for no end */
+            expires_at: string | null;
+        };
+        /** ShareCreate */
+        ShareCreate: {
+            /** @description 1 to 63 characters of a-z, 0-9, `.`, `_` and `-`; begins with a letter or digit */
+            username: string;
+            /** @enum {string} */
+            level: "operator" | "viewer";
+            expires_at?: string | null;
+        };
+        /** ShareList */
+        ShareList: {
+            items: components["schemas"]["Share"][];
             total: number;
         };
         /** ShellSession */
@@ -1564,10 +2657,11 @@ export interface components {
             started_at: string;
             ended_at: string | null;
             end_reason: string | null;
+            /** @description Null while it runs, and if the shell did not end by itself */
             exit_code: number | null;
-            /** @description Screens that show it, as of a few seconds ago */
+            /** @description Connected viewers; updated every few seconds */
             viewers: number;
-            /** @description Of output */
+            /** @description Bytes of output */
             bytes: number;
             recorded: boolean;
             duration_seconds: number;
@@ -1608,8 +2702,24 @@ export interface components {
         };
         /** TicketRequest */
         TicketRequest: {
-            /** @description A WebSocket's path, such as `fleet/realtime` or `vps/<id>/shell` */
+            /** @description Path of a WebSocket, such as `fleet/realtime` or `vps/<id>/shell` */
             resource: string;
+        };
+        /** Totp */
+        Totp: {
+            /** Format: date-time */
+            confirmed_at: string;
+        };
+        /** TotpEnrolment */
+        TotpEnrolment: {
+            /** @description The seed in Base32, to type into an app */
+            secret: string;
+            /** @description The seed as an `otpauth:` address */
+            uri: string;
+            /** @description The address as a QR code, in SVG */
+            qr_svg: string;
+            /** @description Seconds within which a code must confirm it */
+            expires_in: number;
         };
         /** Traffic */
         Traffic: {
@@ -1621,7 +2731,7 @@ export interface components {
         TrafficCorrection: {
             /** Format: uuid */
             id: string;
-            /** @description Such as 2026-03 */
+            /** @description Year and month, such as `2026-03` */
             month: string;
             rx: number;
             tx: number;
@@ -1632,23 +2742,35 @@ export interface components {
         };
         /** TrafficCorrectionCreate */
         TrafficCorrectionCreate: {
-            /** @description Such as 2026-03 */
+            /** @description Year and month, such as `2026-03` */
             month: string;
             reason: string;
             /**
-             * @description Bytes, less than 0 to take off
+             * @description Bytes to add; negative to subtract
              * @default 0
              */
             rx: number;
             /**
-             * @description Bytes, less than 0 to take off
+             * @description Bytes to add; negative to subtract
              * @default 0
              */
             tx: number;
         };
+        /** TrafficDay */
+        TrafficDay: {
+            /** Format: date */
+            day: string;
+            rx: number;
+            tx: number;
+        };
+        /** TrafficDayPage */
+        TrafficDayPage: {
+            items: components["schemas"]["TrafficDay"][];
+            total: number;
+        };
         /** TrafficMonth */
         TrafficMonth: {
-            /** @description Such as 2026-03 */
+            /** @description Year and month, such as `2026-03` */
             month: string;
             /** Format: date-time */
             starts_at: string;
@@ -1656,19 +2778,19 @@ export interface components {
             ends_at: string;
             /** Format: date-time */
             counted_until: string;
-            /** @description Bytes, measured */
+            /** @description Measured bytes */
             total_rx: number;
-            /** @description Bytes, measured */
+            /** @description Measured bytes */
             total_tx: number;
-            /** @description Bytes, the sum of corrections */
+            /** @description Sum of the corrections, in bytes */
             corrected_rx: number;
-            /** @description Bytes, the sum of corrections */
+            /** @description Sum of the corrections, in bytes */
             corrected_tx: number;
-            /** @description Bytes that count, corrections included */
+            /** @description Bytes that count, with corrections */
             counted: number;
             /** @description Per cent */
             allowance_used: number | null;
-            /** @description Share of the time so far that has data */
+            /** @description Share of the elapsed time that has data, in per cent */
             coverage: number | null;
             /** @description Bytes per second */
             rx_p95: number | null;
@@ -1678,22 +2800,22 @@ export interface components {
         /** TrafficSettings */
         TrafficSettings: {
             /**
-             * @description A month without that day resets on its last
+             * @description Day of the month on which a period starts; in a shorter month, its last day
              * @default 1
              */
             reset_day: number;
             /**
-             * @description IANA's name
+             * @description IANA time zone, such as `Europe/Berlin`
              * @default UTC
              */
             time_zone: string;
             /**
-             * @description `max`: the greater of in and out
+             * @description Direction that counts; `max` is the greater of in and out
              * @default both
              * @enum {string}
              */
             counted: "out" | "in" | "both" | "max";
-            /** @description Bytes a period */
+            /** @description Bytes per period */
             allowance?: number | null;
         };
         /** UploadState */
@@ -1707,10 +2829,44 @@ export interface components {
             sha256: string | null;
             entry: components["schemas"]["FileEntry"] | null;
         };
+        /** User */
+        User: {
+            /** Format: uuid */
+            id: string;
+            username: string;
+            email: string | null;
+            role: components["schemas"]["Role"];
+            enabled: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** @description Newest valid login session */
+            last_login_at: string | null;
+            /** @description Names of the user's organisations */
+            organisations: string[];
+        };
+        /** UserCreate */
+        UserCreate: {
+            /** @description 1 to 63 characters of a-z, 0-9, `.`, `_` and `-`; begins with a letter or digit */
+            username: string;
+            password: string;
+            /** @description Address for e-mail, such as `alice@example.com` */
+            email?: string | null;
+            role?: components["schemas"]["Role"];
+        };
+        /** UserPage */
+        UserPage: {
+            items: components["schemas"]["User"][];
+            total: number;
+        };
+        /** UserUpdate */
+        UserUpdate: {
+            enabled?: boolean | null;
+            role?: components["schemas"]["Role"] | null;
+        };
         /** Variable */
         Variable: {
             name: string;
-            /** @description Null when it may be a secret */
+            /** @description Null when the value may be a secret */
             value: string | null;
             masked: boolean;
         };
@@ -1718,7 +2874,11 @@ export interface components {
         Vps: {
             /** Format: uuid */
             id: string;
+            /** Format: uuid */
+            organisation_id: string;
             name: string;
+            /** @description Sorted */
+            tags: string[];
             /** @enum {string} */
             status: "pending" | "online" | "stale" | "offline";
             last_seen: string | null;
@@ -1737,6 +2897,8 @@ export interface components {
         VpsCreate: {
             name: string;
             powers?: components["schemas"]["WantedPowers"] | null;
+            /** @description May be left out by users who may add servers to one organisation only */
+            organisation_id?: string | null;
         };
         /** VpsPage */
         VpsPage: {
@@ -1747,6 +2909,10 @@ export interface components {
         VpsUpdate: {
             name?: string | null;
             agent_config?: components["schemas"]["AgentSettings"] | null;
+            /** @description Replace those of the server */
+            tags?: string[] | null;
+            /** @description Move the server to this organisation. Its shares and its install line end. */
+            organisation_id?: string | null;
         };
         /** WantedPowers */
         WantedPowers: {
@@ -1764,10 +2930,10 @@ export interface components {
              * @enum {string}
              */
             docker: "off" | "read" | "actions";
-            /** @description Empty for all, where `files` is on */
+            /** @description Folders to allow where `files` is on; empty for all */
             file_roots?: string[];
             /**
-             * @description `agent` is a user of its own, without rights
+             * @description `agent` is a new user without privileges
              * @default agent
              * @enum {string}
              */
@@ -1775,14 +2941,18 @@ export interface components {
         };
         /**
          * Problem
-         * @description RFC 9457
+         * @description RFC 9457; `type` is a URI reference that leads to its description
          */
         Problem: {
-            type: string;
+            type: components["schemas"]["ProblemType"];
             title: string;
             status: number;
             detail: string;
             request_id: string;
+            /** @description Only in `second-factor-required`: secret that completes the log-in */
+            challenge?: string;
+            /** @description Only in `second-factor-required`: seconds until the challenge expires */
+            expires_in?: number;
             errors?: {
                 field: string;
                 message: string;
@@ -1819,7 +2989,7 @@ export interface operations {
                     "application/json": components["schemas"]["LoggedIn"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1848,7 +3018,7 @@ export interface operations {
                     "application/json": null;
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1877,7 +3047,7 @@ export interface operations {
                     "application/json": components["schemas"]["Account"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1906,7 +3076,1401 @@ export interface operations {
                     "application/json": components["schemas"]["LoggedIn"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginSessionList"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteOtherSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiTokenList"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiTokenCreate"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewApiToken"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    loginWithFactor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FactorLogin"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggedIn"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirmTotp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Code"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enrolTotp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Password"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TotpEnrolment"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    factors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Factors"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeTotp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Proof"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renewRecoveryCodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Code"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preferences"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updatePreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreferencesUpdate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preferences"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listUsers: {
+        parameters: {
+            query?: {
+                /** @description Part of the name or of the address */
+                search?: string;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserCreate"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserUpdate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listOrganisations: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrganisationPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createOrganisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrganisationWrite"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organisation"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOrganisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                organisation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organisation"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteOrganisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                organisation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateOrganisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                organisation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrganisationWrite"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organisation"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listMembers: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                organisation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                organisation_id: string;
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                organisation_id: string;
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemberUpdate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listInvitations: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationCreate"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewInvitation"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                invitation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    register: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Registration"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TicketRequest"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getRun: {
+        parameters: {
+            query?: {
+                /** @description If false, the answer contains no output */
+                output?: boolean;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunDetail"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request accepted, processing continues off-line */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getRunServer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunServerResult"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelRunServer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request accepted, processing continues off-line */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRuns: {
+        parameters: {
+            query?: {
+                /** @description Only runs on this server */
+                server?: string | null;
+                /** @description Only runs with this status */
+                status?: "queued" | "running" | "finished" | "failed" | "cancelled" | "timed_out" | "lost" | null;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunCreate"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    followRun: {
+        parameters: {
+            query?: {
+                /** @description Number of the first line to send; a number beyond the last line starts at the end */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One JSON object per line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["OutputLine"] | components["schemas"]["ServerLine"] | components["schemas"]["IdleLine"] | components["schemas"]["RunLine"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    audit: {
+        parameters: {
+            query?: {
+                /** @description Actor, or name of a user */
+                actor?: string;
+                /** @description Object, or name of a server or user */
+                object?: string;
+                /** @description Actions, such as `file.delete`, or kinds of actions, such as `file`, separated by commas */
+                action?: string;
+                allowed?: boolean | null;
+                since?: string | null;
+                until?: string | null;
+                /** @description Text in the action, detail, reason or address; case does not matter */
+                text?: string;
+                /** @description Only entries whose number is below this one */
+                before?: number;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportAudit: {
+        parameters: {
+            query?: {
+                /** @description Actor, or name of a user */
+                actor?: string;
+                /** @description Object, or name of a server or user */
+                object?: string;
+                /** @description Actions, such as `file.delete`, or kinds of actions, such as `file`, separated by commas */
+                action?: string;
+                allowed?: boolean | null;
+                since?: string | null;
+                until?: string | null;
+                /** @description Text in the action, detail, reason or address; case does not matter */
+                text?: string;
+                format?: "ndjson" | "csv";
+                /** @description Only entries whose number is below this one */
+                before?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One JSON object per line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["AuditEntry"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agentBootstrap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bootstrap"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fleetOverview: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetOverview"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1939,7 +4503,7 @@ export interface operations {
                     "application/json": components["schemas"]["VpsPage"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1972,7 +4536,7 @@ export interface operations {
                     "application/json": components["schemas"]["NewVps"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2003,7 +4567,42 @@ export interface operations {
                     "application/json": components["schemas"]["Vps"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replaceVps: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VpsUpdate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Vps"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2032,7 +4631,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2067,7 +4666,7 @@ export interface operations {
                     "application/json": components["schemas"]["Vps"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2102,7 +4701,7 @@ export interface operations {
                     "application/json": components["schemas"]["Enrolment"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2113,16 +4712,49 @@ export interface operations {
             };
         };
     };
-    createTicket: {
+    listShares: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareList"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    shareServer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+            };
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["TicketRequest"];
+                "application/json": components["schemas"]["ShareCreate"];
             };
         };
         responses: {
@@ -2132,10 +4764,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Ticket"];
+                    "application/json": components["schemas"]["Share"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endShare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vps_id: string;
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2153,8 +4815,10 @@ export interface operations {
                 start?: string | null;
                 /** @description Default: now */
                 end?: string | null;
-                /** @description Width of a point; `auto` for the finest that is kept of that time and gives at most 1,000 points */
+                /** @description Width of a point; `auto` is the finest that is stored for that time and gives at most 1,000 points */
                 granularity?: "auto" | ("1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d");
+                /** @description Metrics to return, such as `cpu_usage,mem_used`, separated by commas; all of them by default */
+                metrics?: string;
                 /** @description Columns to add beside the averages, such as `cpu_usage_max`: `min`, `max`, `p95`, separated by commas */
                 aggregates?: string;
             };
@@ -2175,7 +4839,7 @@ export interface operations {
                     "application/json": components["schemas"]["History"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2193,7 +4857,7 @@ export interface operations {
                 start?: string | null;
                 /** @description Default: now */
                 end?: string | null;
-                /** @description Width of a point; `auto` for the finest that gives at most 1,000 points */
+                /** @description Width of a point; `auto` selects the finest with at most 1,000 points */
                 granularity?: "auto" | ("1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d");
             };
             header?: never;
@@ -2213,7 +4877,7 @@ export interface operations {
                     "application/json": components["schemas"]["DiskHistory"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2231,7 +4895,7 @@ export interface operations {
                 start?: string | null;
                 /** @description Default: now */
                 end?: string | null;
-                /** @description Width of a point; `auto` for the finest that gives at most 1,000 points */
+                /** @description Width of a point; `auto` selects the finest with at most 1,000 points */
                 granularity?: "auto" | ("1s" | "5s" | "10s" | "30s" | "1m" | "2m" | "5m" | "10m" | "30m" | "1h" | "2h" | "6h" | "12h" | "1d" | "7d");
             };
             header?: never;
@@ -2252,7 +4916,7 @@ export interface operations {
                     "application/json": components["schemas"]["SeriesHistory"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2283,7 +4947,7 @@ export interface operations {
                     "application/json": components["schemas"]["SeriesPage"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2319,7 +4983,7 @@ export interface operations {
                     "application/json": components["schemas"]["GapPage"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2354,7 +5018,41 @@ export interface operations {
                     "application/json": components["schemas"]["TrafficCorrection"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trafficDays: {
+        parameters: {
+            query?: {
+                /** @description Year and month in which the period starts, such as `2026-03`; default: the newest period */
+                month?: string | null;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrafficDayPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2385,7 +5083,7 @@ export interface operations {
                     "application/json": components["schemas"]["TrafficSettings"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2420,7 +5118,7 @@ export interface operations {
                     "application/json": components["schemas"]["TrafficSettings"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2453,171 +5151,7 @@ export interface operations {
                     "application/json": components["schemas"]["Traffic"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    getCommand: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                vps_id: string;
-                command_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Request fulfilled, document follows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CommandResult"];
-                };
-            };
-            /** @description A problem: what happened, why, and the request's id */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cancelCommand: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                vps_id: string;
-                command_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Request fulfilled, nothing follows */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem: what happened, why, and the request's id */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    listCommands: {
-        parameters: {
-            query?: {
-                limit?: number;
-                offset?: number;
-            };
-            header?: never;
-            path: {
-                vps_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Request fulfilled, document follows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CommandPage"];
-                };
-            };
-            /** @description A problem: what happened, why, and the request's id */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    runCommand: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                vps_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CommandCreate"];
-            };
-        };
-        responses: {
-            /** @description Request fulfilled, document follows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CommandResult"];
-                };
-            };
-            /** @description A problem: what happened, why, and the request's id */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    runCommandOnMany: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["FanOut"];
-            };
-        };
-        responses: {
-            /** @description JSON, one object a line */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/x-ndjson": components["schemas"]["CommandLine"];
-                };
-            };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2633,9 +5167,9 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                vps_id: string;
                 cid: string;
                 action: "start" | "stop" | "restart" | "pause" | "unpause" | "kill";
+                vps_id: string;
             };
             cookie?: never;
         };
@@ -2654,7 +5188,7 @@ export interface operations {
                     "application/json": components["schemas"]["Container"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2670,8 +5204,8 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                vps_id: string;
                 cid: string;
+                vps_id: string;
             };
             cookie?: never;
         };
@@ -2686,7 +5220,7 @@ export interface operations {
                     "application/json": components["schemas"]["ContainerDetails"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2700,13 +5234,13 @@ export interface operations {
     removeContainer: {
         parameters: {
             query?: {
-                /** @description Even while it runs */
+                /** @description Also remove a container that is running */
                 force?: boolean;
             };
             header?: never;
             path: {
-                vps_id: string;
                 cid: string;
+                vps_id: string;
             };
             cookie?: never;
         };
@@ -2719,7 +5253,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2750,7 +5284,7 @@ export interface operations {
                     "application/json": components["schemas"]["ContainerPage"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2767,13 +5301,13 @@ export interface operations {
                 tail?: number;
                 since?: string | null;
                 until?: string | null;
-                /** @description Of these, lines with this text, in any case */
+                /** @description Return only the lines that contain this text; case does not matter */
                 search?: string;
             };
             header?: never;
             path: {
-                vps_id: string;
                 cid: string;
+                vps_id: string;
             };
             cookie?: never;
         };
@@ -2788,7 +5322,7 @@ export interface operations {
                     "application/json": components["schemas"]["Logs"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2825,7 +5359,7 @@ export interface operations {
                     "application/json": components["schemas"]["Stats"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2856,7 +5390,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImagePage"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2887,7 +5421,7 @@ export interface operations {
                     "application/json": components["schemas"]["Pruned"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2913,7 +5447,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description JSON, one object a line */
+            /** @description One JSON object per line */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2922,7 +5456,7 @@ export interface operations {
                     "application/x-ndjson": components["schemas"]["PullLine"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2936,13 +5470,13 @@ export interface operations {
     removeImage: {
         parameters: {
             query?: {
-                /** @description All its names */
+                /** @description Also remove an image that has several tags */
                 force?: boolean;
             };
             header?: never;
             path: {
-                vps_id: string;
                 image_id: string;
+                vps_id: string;
             };
             cookie?: never;
         };
@@ -2955,7 +5489,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -2990,7 +5524,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3025,7 +5559,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3060,7 +5594,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3074,7 +5608,7 @@ export interface operations {
     checksumFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
             };
             header?: never;
@@ -3094,7 +5628,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileChecksum"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3129,7 +5663,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3143,7 +5677,7 @@ export interface operations {
     listFiles: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
             };
             header?: never;
@@ -3163,7 +5697,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileListing"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3177,10 +5711,10 @@ export interface operations {
     deleteFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
                 recursive?: boolean;
-                /** @description It must still be of this version */
+                /** @description Version that the file must have */
                 version?: string;
             };
             header?: never;
@@ -3198,7 +5732,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3233,7 +5767,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3268,7 +5802,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3303,7 +5837,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3317,7 +5851,7 @@ export interface operations {
     statFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
             };
             header?: never;
@@ -3337,7 +5871,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3351,7 +5885,7 @@ export interface operations {
     readFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
             };
             header?: never;
@@ -3371,7 +5905,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileContent"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3385,7 +5919,7 @@ export interface operations {
     writeFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
             };
             header?: never;
@@ -3409,7 +5943,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileEntry"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3423,7 +5957,7 @@ export interface operations {
     getUpload: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
                 upload_id: string;
             };
@@ -3444,7 +5978,47 @@ export interface operations {
                     "application/json": components["schemas"]["UploadState"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putFile: {
+        parameters: {
+            query: {
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
+                path: string;
+                sha256?: string;
+                overwrite?: boolean;
+            };
+            header?: never;
+            path: {
+                vps_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Uploaded"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3458,9 +6032,10 @@ export interface operations {
     uploadFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
-                size: number;
+                /** @description Size of the whole file in bytes; by default the bytes that arrive */
+                size?: number | null;
                 upload_id?: string | null;
                 offset?: number;
                 sha256?: string;
@@ -3490,7 +6065,7 @@ export interface operations {
                     "application/json": components["schemas"]["Uploaded"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3504,7 +6079,7 @@ export interface operations {
     dropUpload: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
                 upload_id: string;
             };
@@ -3523,7 +6098,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3558,7 +6133,7 @@ export interface operations {
                     "application/json": components["schemas"]["DownloadTicket"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3572,7 +6147,7 @@ export interface operations {
     downloadFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
                 ticket?: string;
             };
@@ -3593,7 +6168,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description What `Range` asked for */
+            /** @description The bytes that `Range` selects */
             206: {
                 headers: {
                     [name: string]: unknown;
@@ -3602,7 +6177,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3616,7 +6191,7 @@ export interface operations {
     measureFile: {
         parameters: {
             query: {
-                /** @description Absolute, on the server */
+                /** @description Absolute path on the server. A byte of a name that is not UTF-8 is a character from U+EF80 (0x80) to U+EFFF (0xFF). */
                 path: string;
                 ticket?: string;
             };
@@ -3637,70 +6212,7 @@ export interface operations {
                     "application/json": null;
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    audit: {
-        parameters: {
-            query?: {
-                actor?: string;
-                object?: string;
-                limit?: number;
-                offset?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Request fulfilled, document follows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AuditPage"];
-                };
-            };
-            /** @description A problem: what happened, why, and the request's id */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    agentBootstrap: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Request fulfilled, document follows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Bootstrap"];
-                };
-            };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3729,7 +6241,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3762,7 +6274,7 @@ export interface operations {
                     "application/json": components["schemas"]["ShellSessionPage"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3796,7 +6308,7 @@ export interface operations {
                     "application/json": components["schemas"]["ShellSessionPage"];
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3827,7 +6339,7 @@ export interface operations {
                     "application/x-asciicast": unknown;
                 };
             };
-            /** @description A problem: what happened, why, and the request's id */
+            /** @description A problem document: what happened, why, what to do, and the request's id */
             default: {
                 headers: {
                     [name: string]: unknown;

@@ -1,6 +1,6 @@
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api } from "@/api/client";
-import { answered } from "@/api/problem";
+import { unwrap } from "@/api/problem";
 import type { components } from "@/api/schema.gen";
 
 export type Series = components["schemas"]["Series"];
@@ -23,15 +23,14 @@ export const seriesKeys = {
 export const seriesQuery = (id: string) =>
   queryOptions({
     queryKey: seriesKeys.list(id),
-    queryFn: ({ signal }) =>
-      answered(api.GET(SERIES, { params: { path: { vps_id: id } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET(SERIES, { params: { path: { vps_id: id } }, signal })),
   });
 
 export const seriesHistoryQuery = (id: string, series: number, query: Window) =>
   queryOptions({
     queryKey: [...seriesKeys.history(id, series), query],
     queryFn: ({ signal }) =>
-      answered(
+      unwrap(
         api.GET(`${SERIES}/{series_id}/historical`, {
           params: { path: { vps_id: id, series_id: series }, query },
           signal,
@@ -44,7 +43,7 @@ export const diskHistoryQuery = (id: string, query: Window) =>
   queryOptions({
     queryKey: [...seriesKeys.disks(id), query],
     queryFn: ({ signal }) =>
-      answered(
+      unwrap(
         api.GET("/api/v1/vps/{vps_id}/disks/historical", {
           params: { path: { vps_id: id }, query },
           signal,

@@ -5,9 +5,8 @@ import {
   useQueryClient,
 } from "@tanstack/react-query";
 import { api } from "@/api/client";
-import { answered } from "@/api/problem";
+import { unwrap } from "@/api/problem";
 import type { components } from "@/api/schema.gen";
-import { addressOf, createTicket } from "@/api/tickets";
 
 export type ShellSession = components["schemas"]["ShellSession"];
 
@@ -16,21 +15,21 @@ export const shellKeys = {
   recording: (id: string) => ["shell-recording", id] as const,
 };
 
-const NEWEST = 50; // sessions; fewer can run on one server at a time, and those come first
+const NEWEST = 50; // sessions; a server runs fewer at a time, and running ones come first
 const PAGE = 20; // sessions
-const REFRESH = 5_000; // ms
+const REFRESH_INTERVAL = 5_000; // ms
 
 function fetchSessions(vpsId: string, limit: number, offset: number, signal: AbortSignal) {
   const params = { path: { vps_id: vpsId }, query: { limit, offset } };
-  return answered(api.GET("/api/v1/vps/{vps_id}/shell-sessions", { params, signal }));
+  return unwrap(api.GET("/api/v1/vps/{vps_id}/shell-sessions", { params, signal }));
 }
 
-// The newest of a server, those that run among them.
+// The newest sessions of a server, including all that are running.
 export const sessionsQuery = (vpsId: string) =>
   queryOptions({
     queryKey: [...shellKeys.of(vpsId), "newest"],
     queryFn: async ({ signal }) => (await fetchSessions(vpsId, NEWEST, 0, signal)).items,
-    refetchInterval: REFRESH,
+    refetchInterval: REFRESH_INTERVAL,
   });
 
 export const pastSessionsQuery = (vpsId: string) =>
@@ -42,7 +41,7 @@ export const pastSessionsQuery = (vpsId: string) =>
       items.length > 0 && offset + items.length < total ? offset + items.length : null,
   });
 
-// What the server knows of a session by now; null when it is not there, or somebody else's.
+// Find a session by its id. Returns null if it does not exist or belongs to another user.
 export async function findSession(vpsId: string, id: string): Promise<ShellSession | null> {
   const page = await fetchSessions(vpsId, NEWEST, 0, AbortSignal.timeout(10_000));
   return page.items.find((session) => session.id === id) ?? null;
@@ -52,7 +51,7 @@ export function useEndSession(vpsId: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (id: string) =>
-      answered(
+      unwrap(
         api.DELETE("/api/v1/shell-sessions/{session_id}", { params: { path: { session_id: id } } }),
       ),
     onSettled: () => client.invalidateQueries({ queryKey: shellKeys.of(vpsId) }),
@@ -60,7 +59,7 @@ export function useEndSession(vpsId: string) {
 }
 
 export function fetchRecording(id: string, signal?: AbortSignal): Promise<string> {
-  return answered<string>(
+  return unwrap<string>(
     api.GET("/api/v1/shell-sessions/{session_id}/recording", {
       params: { path: { session_id: id } },
       parseAs: "text",
@@ -74,27 +73,6 @@ export const recordingQuery = (id: string) =>
     queryKey: shellKeys.recording(id),
     queryFn: ({ signal }) => fetchRecording(id, signal),
     staleTime: Number.POSITIVE_INFINITY,
-    // A recording may be large; it is not kept once it is closed.
+    // A recording may be large, so it is dropped when the player closes.
     gcTime: 0,
   });
-
-export interface ShellRequest {
-  session: string | null;
-  container: string | null;
-  observe: boolean;
-  columns: number;
-  rows: number;
-}
-
-// The address of a server's shell, with a ticket that opens it once.
-export async function shellAddress(vpsId: string, request: ShellRequest): Promise<string> {
-  const { session, container, observe, columns, rows } = request;
-  const resource = `vps/${vpsId}/shell` as const;
-  return addressOf(resource, await createTicket(resource), {
-    ...(session !== null && { session }),
-    ...(container !== null && { container }),
-    ...(observe && { observe: "1" }),
-    columns: String(columns),
-    rows: String(rows),
-  });
-}

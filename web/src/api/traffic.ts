@@ -1,10 +1,11 @@
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api } from "@/api/client";
-import { answered } from "@/api/problem";
+import { unwrap } from "@/api/problem";
 import type { components } from "@/api/schema.gen";
 
 export type Traffic = components["schemas"]["Traffic"];
 export type TrafficMonth = components["schemas"]["TrafficMonth"];
+export type TrafficDay = components["schemas"]["TrafficDay"];
 export type TrafficSettings = components["schemas"]["TrafficSettings"];
 export type TrafficCorrectionCreate = components["schemas"]["TrafficCorrectionCreate"];
 export type Counted = TrafficSettings["counted"];
@@ -15,7 +16,7 @@ export const trafficKeys = {
 
 export function fetchTraffic(id: string, months: number, signal: AbortSignal): Promise<Traffic> {
   const params = { path: { vps_id: id }, query: { months } };
-  return answered(api.GET("/api/v1/vps/{vps_id}/traffic", { params, signal }));
+  return unwrap(api.GET("/api/v1/vps/{vps_id}/traffic", { params, signal }));
 }
 
 export const trafficQuery = (id: string, months: number) =>
@@ -24,11 +25,24 @@ export const trafficQuery = (id: string, months: number) =>
     queryFn: ({ signal }) => fetchTraffic(id, months, signal),
   });
 
+// The measured traffic of each day of a period, which is named by its month.
+export const trafficDaysQuery = (id: string, month: string) =>
+  queryOptions({
+    queryKey: [...trafficKeys.of(id), "days", month],
+    queryFn: ({ signal }) =>
+      unwrap(
+        api.GET("/api/v1/vps/{vps_id}/traffic/days", {
+          params: { path: { vps_id: id }, query: { month } },
+          signal,
+        }),
+      ),
+  });
+
 export function usePutTrafficSettings(id: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (body: TrafficSettings) =>
-      answered(
+      unwrap(
         api.PUT("/api/v1/vps/{vps_id}/traffic/settings", {
           params: { path: { vps_id: id } },
           body,
@@ -42,7 +56,7 @@ export function useCorrectTraffic(id: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (body: TrafficCorrectionCreate) =>
-      answered(
+      unwrap(
         api.POST("/api/v1/vps/{vps_id}/traffic/corrections", {
           params: { path: { vps_id: id } },
           body,

@@ -1,7 +1,8 @@
 import { api } from "@/api/client";
-import { ApiError, answered, UnreachableError } from "@/api/problem";
+import { ApiError, unwrap } from "@/api/problem";
 import type { components } from "@/api/schema.gen";
 import { renewSession, useSession } from "@/api/session";
+import { UnreachableError } from "@/lib/described-error";
 
 export type UploadState = components["schemas"]["Uploaded"];
 
@@ -11,23 +12,23 @@ export interface UploadTarget {
   uploadId: string;
 }
 
-export interface UploadPart {
+export interface UploadChunk {
   offset: number;
   size: number;
-  sha256: string | null; // of the whole; checked when it is complete
+  sha256: string | null; // of the whole file; verified when it is complete
   overwrite: boolean;
   data: Blob;
 }
 
-function addressOf({ server, path, uploadId }: UploadTarget, part: UploadPart): string {
+function addressOf({ server, path, uploadId }: UploadTarget, chunk: UploadChunk): string {
   const url = new URL(`/api/v1/vps/${server}/files/upload`, window.location.href);
   url.search = new URLSearchParams({
     path,
     upload_id: uploadId,
-    offset: String(part.offset),
-    size: String(part.size),
-    overwrite: String(part.overwrite),
-    ...(part.sha256 !== null && { sha256: part.sha256 }),
+    offset: String(chunk.offset),
+    size: String(chunk.size),
+    overwrite: String(chunk.overwrite),
+    ...(chunk.sha256 !== null && { sha256: chunk.sha256 }),
   }).toString();
   return url.href;
 }
@@ -37,7 +38,7 @@ interface Answer {
   response: Response;
 }
 
-// XMLHttpRequest, since fetch does not tell how much of a body has gone.
+// Uses XMLHttpRequest, because fetch does not report the progress of an upload.
 function send(
   address: string,
   data: Blob,
@@ -79,17 +80,17 @@ function send(
   });
 }
 
-// Sends the file's bytes from an offset on; tells how many the server has afterwards.
-export async function sendPart(
+// Send a chunk of a file. Returns how many bytes the server has afterwards.
+export async function sendChunk(
   target: UploadTarget,
-  part: UploadPart,
+  chunk: UploadChunk,
   onSent: (bytes: number) => void,
   signal: AbortSignal,
 ): Promise<UploadState> {
-  const address = addressOf(target, part);
-  let answer = await send(address, part.data, onSent, signal);
+  const address = addressOf(target, chunk);
+  let answer = await send(address, chunk.data, onSent, signal);
   if (answer.status === 401 && (await renewSession())) {
-    answer = await send(address, part.data, onSent, signal);
+    answer = await send(address, chunk.data, onSent, signal);
   }
   const { response } = answer;
   const body: unknown = await response.json().catch(() => ({}));
@@ -100,7 +101,7 @@ export async function sendPart(
 export async function receivedBytes(target: UploadTarget, signal: AbortSignal): Promise<number> {
   const { server, path, uploadId } = target;
   const params = { path: { vps_id: server }, query: { path, upload_id: uploadId } };
-  const { received_bytes } = await answered(
+  const { received_bytes } = await unwrap(
     api.GET("/api/v1/vps/{vps_id}/files/upload", { params, signal }),
   );
   return received_bytes;
@@ -108,5 +109,5 @@ export async function receivedBytes(target: UploadTarget, signal: AbortSignal): 
 
 export async function dropUpload({ server, path, uploadId }: UploadTarget): Promise<void> {
   const params = { path: { vps_id: server }, query: { path, upload_id: uploadId } };
-  await answered(api.DELETE("/api/v1/vps/{vps_id}/files/upload", { params }));
+  await unwrap(api.DELETE("/api/v1/vps/{vps_id}/files/upload", { params }));
 }

@@ -6,13 +6,13 @@ import {
   useQueryClient,
 } from "@tanstack/react-query";
 import { api } from "@/api/client";
-import { answered } from "@/api/problem";
+import { unwrap } from "@/api/problem";
 import type { components, operations } from "@/api/schema.gen";
 
 export type Vps = components["schemas"]["Vps"];
 export type VpsStatus = Vps["status"];
-export type Powers = components["schemas"]["Powers"];
-export type WantedPowers = Required<components["schemas"]["WantedPowers"]>;
+export type Permissions = components["schemas"]["Powers"];
+export type RequestedPermissions = Required<components["schemas"]["WantedPowers"]>;
 export type VpsUpdate = components["schemas"]["VpsUpdate"];
 export type Enrolment = components["schemas"]["Enrolment"];
 export type Sample = components["schemas"]["Sample"];
@@ -30,13 +30,13 @@ export const vpsKeys = {
   gaps: (id: string) => [...vpsKeys.all, "gaps", id] as const,
 };
 
-const PAGE = 500; // servers a request
+const PAGE = 500; // servers per request
 
 async function fetchFleet(signal: AbortSignal): Promise<Vps[]> {
   const fleet: Vps[] = [];
   for (;;) {
     const query = { limit: PAGE, offset: fleet.length };
-    const page = await answered(api.GET("/api/v1/vps", { params: { query }, signal }));
+    const page = await unwrap(api.GET("/api/v1/vps", { params: { query }, signal }));
     fleet.push(...page.items);
     if (fleet.length >= page.total || page.items.length === 0) return fleet;
   }
@@ -49,7 +49,7 @@ export const vpsQuery = (id: string) =>
   queryOptions({
     queryKey: vpsKeys.detail(id),
     queryFn: ({ signal }) =>
-      answered(api.GET("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } }, signal })),
+      unwrap(api.GET("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } }, signal })),
   });
 
 export function fetchHistory(
@@ -58,7 +58,7 @@ export function fetchHistory(
   signal: AbortSignal,
 ): Promise<History> {
   const params = { path: { vps_id: id }, query };
-  return answered(api.GET("/api/v1/vps/{vps_id}/metrics/historical", { params, signal }));
+  return unwrap(api.GET("/api/v1/vps/{vps_id}/metrics/historical", { params, signal }));
 }
 
 export const historyQuery = (id: string, query: HistoryParams) =>
@@ -72,13 +72,13 @@ export const gapsQuery = (id: string, query: { start: string; end: string }) =>
   queryOptions({
     queryKey: [...vpsKeys.gaps(id), query],
     queryFn: ({ signal }) =>
-      answered(
+      unwrap(
         api.GET("/api/v1/vps/{vps_id}/gaps", { params: { path: { vps_id: id }, query }, signal }),
       ),
     placeholderData: keepPreviousData,
   });
 
-// Writes a known record into every view of it, without a request.
+// Update a server in every cached query, without a request.
 export function patchVps(client: QueryClient, id: string, change: Partial<Vps>): void {
   client.setQueryData(vpsQuery(id).queryKey, (vps) => vps && { ...vps, ...change });
   client.setQueryData(fleetQuery().queryKey, (fleet) =>
@@ -89,16 +89,19 @@ export function patchVps(client: QueryClient, id: string, change: Partial<Vps>):
 export function useCreateVps() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: { name: string; powers: WantedPowers }) =>
-      answered(api.POST("/api/v1/vps", { body })),
+    mutationFn: (body: {
+      name: string;
+      powers: RequestedPermissions;
+      organisation_id: string | null;
+    }) => unwrap(api.POST("/api/v1/vps", { body })),
     onSuccess: () => client.invalidateQueries({ queryKey: vpsKeys.list() }),
   });
 }
 
 export function useRenewEnrolment(id: string) {
   return useMutation({
-    mutationFn: (powers: WantedPowers) =>
-      answered(
+    mutationFn: (powers: RequestedPermissions) =>
+      unwrap(
         api.POST("/api/v1/vps/{vps_id}/enrolment", {
           params: { path: { vps_id: id } },
           body: { powers },
@@ -111,9 +114,7 @@ export function useUpdateVps(id: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (change: VpsUpdate) =>
-      answered(
-        api.PATCH("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } }, body: change }),
-      ),
+      unwrap(api.PATCH("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } }, body: change })),
     onSuccess: (vps) => patchVps(client, id, vps),
   });
 }
@@ -122,7 +123,7 @@ export function useDeleteVps(id: string) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: () =>
-      answered(api.DELETE("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } } })),
+      unwrap(api.DELETE("/api/v1/vps/{vps_id}", { params: { path: { vps_id: id } } })),
     onSuccess: () => {
       client.setQueryData(fleetQuery().queryKey, (fleet) => fleet?.filter((vps) => vps.id !== id));
       client.removeQueries({ queryKey: vpsKeys.detail(id) });

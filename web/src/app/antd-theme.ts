@@ -1,7 +1,7 @@
 import { type ThemeConfig, theme } from "antd";
 import type { MapToken, SeedToken } from "antd/es/theme/interface";
 
-// The values of tokens.css, for the components that do their own colour arithmetic.
+// The values of tokens.css. Ant Design computes with colours, so it cannot use CSS variables.
 const DARK = {
   colorPrimary: "#4f9cf9",
   colorInfo: "#4f9cf9",
@@ -50,7 +50,8 @@ const LIGHT: typeof DARK = {
   colorPrimaryActive: "#0c4896",
 };
 
-// Between the compact algorithm's 12 px and the default's 14, and the accent as it is, undimmed.
+// Font sizes between those of the compact and the default algorithm, and the accent colour
+// unchanged.
 function asDrawn(colors: typeof DARK) {
   return (seed: SeedToken, map: MapToken = theme.defaultAlgorithm(seed)): MapToken => ({
     ...map,
@@ -75,7 +76,7 @@ export function antdTheme(dark: boolean): ThemeConfig {
     token: {
       ...colors,
       fontFamily: "var(--font)",
-      // The compact algorithm takes this down to 34.
+      // The compact algorithm reduces this to 34.
       controlHeight: 38,
       borderRadius: 8,
       wireframe: false,

@@ -1,7 +1,7 @@
 import { useTranslation } from "react-i18next";
 import styles from "@/app/shell.module.css";
 import { useNow } from "@/lib/clock";
-import { useConnection } from "@/lib/connection";
+import { useConnection } from "@/live/connection";
 
 export function ConnectionBanner() {
   const state = useConnection((connection) => connection.state);

@@ -1,42 +1,72 @@
 import { lazy } from "react";
-import { loadPart } from "@/lib/part";
+import { loadTextsOfPages } from "@/app/i18n";
+import { loadChunk } from "@/lib/lazy-chunk";
 
 const parts = {
-  login: async () => (await import("@/features/session/login-page")).LoginPage,
-  fleet: async () => (await import("@/features/fleet/fleet-page")).FleetPage,
-  newServer: async () => (await import("@/features/enrol/new-server-page")).NewServerPage,
+  login: async () => (await import("@/features/account/login-page")).LoginPage,
+  register: async () => (await import("@/features/account/register-page")).RegisterPage,
+  newServer: async () => (await import("@/features/enrolment/new-server-page")).NewServerPage,
   server: async () => (await import("@/features/server/server-page")).ServerPage,
   overview: async () => (await import("@/features/server/overview-tab")).OverviewTab,
-  history: async () => (await import("@/features/server/history-tab")).HistoryTab,
+  history: async () => (await import("@/features/metrics/history-tab")).HistoryTab,
   docker: async () => (await import("@/features/docker/docker-tab")).DockerTab,
-  containers: async () => (await import("@/features/docker/containers-view")).ContainersView,
-  container: async () => (await import("@/features/docker/container-page")).ContainerPage,
-  images: async () => (await import("@/features/docker/images-view")).ImagesView,
+  containers: async () =>
+    (await import("@/features/docker/containers/containers-view")).ContainersView,
+  container: async () =>
+    (await import("@/features/docker/containers/container-page")).ContainerPage,
+  images: async () => (await import("@/features/docker/images/images-view")).ImagesView,
   terminal: async () => (await import("@/features/terminal/terminal-tab")).TerminalTab,
-  sessions: async () => (await import("@/features/terminal/past-sessions")).PastSessions,
-  commands: async () => (await import("@/features/commands/command-history")).CommandHistory,
+  sessions: async () => (await import("@/features/terminal/player/past-sessions")).PastSessions,
+  commands: async () => (await import("@/features/runs/run-history")).RunHistory,
   files: async () => (await import("@/features/files/files-tab")).FilesTab,
-  traffic: async () => (await import("@/features/server/traffic-tab")).TrafficTab,
+  traffic: async () => (await import("@/features/traffic/traffic-tab")).TrafficTab,
   serverSettings: async () => (await import("@/features/server/settings-tab")).SettingsTab,
-  settings: async () => (await import("@/features/settings/settings-page")).SettingsPage,
+  audit: async () => (await import("@/features/audit/audit-page")).AuditPage,
+  settings: async () => (await import("@/features/account/settings-page")).SettingsPage,
+  organisation: async () =>
+    (await import("@/features/organisation/organisation-page")).OrganisationPage,
+  users: async () => (await import("@/features/users/users-page")).UsersPage,
 };
 
 export function page(name: keyof typeof parts) {
-  return async () => ({ Component: await loadPart(parts[name]) });
+  return async () => {
+    const texts = name === "login" ? undefined : loadTextsOfPages;
+    const [Component] = await loadChunk(() => Promise.all([parts[name](), texts?.()]));
+    return { Component };
+  };
 }
 
-// Opened over any of them.
+// Opens on top of any page.
 export const RunDrawer = lazy(async () => ({
-  default: await loadPart(async () => (await import("@/features/commands/run-drawer")).RunDrawer),
+  default: await loadChunk(async () => (await import("@/features/runs/run-drawer")).RunDrawer),
 }));
 
-// Fetches the rooms behind the first one while nothing else is to do, so that they open at once.
-export function fetchPagesWhenIdle(): void {
-  const fetchAll = async () => {
-    for (const part of Object.values(parts)) await part();
+// Opens when somebody searches.
+export const Palette = lazy(async () => ({
+  default: await loadChunk(async () => (await import("@/app/palette")).Palette),
+}));
+
+// Opens when the account's button is pressed.
+export const AccountMenu = lazy(async () => ({
+  default: await loadChunk(async () => (await import("@/app/account-menu")).AccountMenu),
+}));
+
+// The page of a server is the likeliest next one.
+const NEXT = ["server", "overview"] as const;
+
+// Fetches it as soon as somebody points at a link or reaches it with the keyboard, so that it opens
+// at once. A first visit fetches no other page.
+export function fetchPagesWhenWanted(): () => void {
+  const events = ["pointerover", "focusin"] as const;
+  const stop = () => {
+    for (const name of events) document.removeEventListener(name, fetchNext);
   };
-  // Opening a page tries again and reports.
-  const start = () => void fetchAll().catch(() => undefined);
-  if ("requestIdleCallback" in window) window.requestIdleCallback(start, { timeout: 5_000 });
-  else setTimeout(start, 2_000);
+  const fetchNext = ({ target }: Event) => {
+    if (!(target instanceof Element) || !target.closest('a[href^="/servers/"]')) return;
+    stop();
+    // Opening the page tries again, and reports an error.
+    for (const name of NEXT) void parts[name]().catch(() => undefined);
+  };
+  for (const name of events) document.addEventListener(name, fetchNext, { passive: true });
+  return stop;
 }

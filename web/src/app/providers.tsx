@@ -2,10 +2,13 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { App, ConfigProvider } from "antd";
 import type { Locale } from "antd/es/locale";
 import { type ReactNode, useEffect, useMemo, useState } from "react";
-import { ApiError } from "@/api/problem";
+import { ApiError, isProblem, isUnreachable } from "@/api/problem";
 import { antdTheme } from "@/app/antd-theme";
-import { usePreferences } from "@/lib/preferences";
-import { useDark } from "@/lib/theme";
+import { languageOf, usePreferences } from "@/features/preferences/preferences";
+import { useConsoleFormat } from "@/features/preferences/use-console-format";
+import { usePrefersDark } from "@/features/preferences/use-prefers-dark";
+import { DarkThemeProvider } from "@/lib/theme";
+import { FormatProvider } from "@/lib/use-format";
 
 const RETRIES = 2;
 
@@ -13,10 +16,12 @@ export const queryClient = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 10_000,
-      // What the gateway refused once it refuses again; only silence and faults are worth a retry.
+      // The gateway rejects the same request again. Retry only if it did not answer or failed.
       retry: (failures, error) =>
         failures < RETRIES &&
-        !(error instanceof ApiError && (error.status < 500 || error.agentFailure)),
+        (!(error instanceof ApiError) ||
+          isUnreachable(error) ||
+          isProblem(error, "/problems/internal-error")),
       networkMode: "always",
     },
     mutations: { networkMode: "always" },
@@ -24,7 +29,7 @@ export const queryClient = new QueryClient({
 });
 
 function useAntdLocale(): Locale | undefined {
-  const language = usePreferences((preferences) => preferences.language);
+  const language = usePreferences(languageOf);
   const [locale, setLocale] = useState<Locale>();
   useEffect(() => {
     let current = true;
@@ -41,8 +46,9 @@ function useAntdLocale(): Locale | undefined {
 }
 
 export function Providers({ children }: { children: ReactNode }) {
-  const dark = useDark();
+  const dark = usePrefersDark();
   const locale = useAntdLocale();
+  const format = useConsoleFormat();
   const theme = useMemo(() => antdTheme(dark), [dark]);
   useEffect(() => {
     document.documentElement.dataset["theme"] = dark ? "dark" : "light";
@@ -54,7 +60,11 @@ export function Providers({ children }: { children: ReactNode }) {
         button={{ autoInsertSpace: false }}
         {...(locale ? { locale } : {})}
       >
-        <App component={false}>{children}</App>
+        <DarkThemeProvider value={dark}>
+          <FormatProvider value={format}>
+            <App component={false}>{children}</App>
+          </FormatProvider>
+        </DarkThemeProvider>
       </ConfigProvider>
     </QueryClientProvider>
   );

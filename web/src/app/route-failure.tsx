@@ -5,7 +5,7 @@ import { ApiError, isNotFound, isUnreachable } from "@/api/problem";
 import { NotFound } from "@/app/not-found";
 import { FailureNote } from "@/components/ui/failure-note";
 import { Page } from "@/components/ui/page";
-import { MissingPartError } from "@/lib/part";
+import { MissingChunkError } from "@/lib/lazy-chunk";
 
 const RETRY_PAUSE = 5_000; // ms
 
@@ -14,11 +14,11 @@ export function RouteFailure() {
   const client = useQueryClient();
   const location = useLocation();
   const navigate = useNavigate();
-  const away = isUnreachable(error);
+  const unreachable = isUnreachable(error);
 
   const retry = useCallback(() => {
-    if (error instanceof MissingPartError) {
-      // Reloading while the gateway is away would leave nothing but the browser's own error.
+    if (error instanceof MissingChunkError) {
+      // While the gateway is unreachable, a reload would replace the page with the browser's error.
       fetch("/", { cache: "no-store" }).then(
         (response) => response.ok && window.location.reload(),
         () => undefined,
@@ -30,15 +30,15 @@ export function RouteFailure() {
       return;
     }
     client.removeQueries({ predicate: ({ state }) => state.status === "error" });
-    // Going to where one is resets the boundary, which revalidating does not.
+    // Navigating to the same address resets the error boundary; revalidating does not.
     void navigate(location, { replace: true });
   }, [client, error, location, navigate]);
 
   useEffect(() => {
-    if (!away) return undefined;
+    if (!unreachable) return undefined;
     const timer = setInterval(retry, RETRY_PAUSE);
     return () => clearInterval(timer);
-  }, [away, retry]);
+  }, [unreachable, retry]);
 
   if (isNotFound(error)) return <NotFound />;
   return (

@@ -5,6 +5,7 @@ import { page } from "@/app/pages";
 import { RouteFailure } from "@/app/route-failure";
 import { Shell } from "@/app/shell";
 import { Splash } from "@/app/splash";
+import { FleetPage } from "@/features/fleet/fleet-page";
 import { loginPath } from "@/lib/return-path";
 
 async function requireSession({ request }: LoaderFunctionArgs): Promise<null> {
@@ -22,6 +23,12 @@ export const router = createBrowserRouter([
     lazy: page("login"),
   },
   {
+    path: "/register",
+    HydrateFallback: Splash,
+    ErrorBoundary: RouteFailure,
+    lazy: page("register"),
+  },
+  {
     path: "/",
     loader: requireSession,
     Component: Shell,
@@ -31,7 +38,7 @@ export const router = createBrowserRouter([
       {
         ErrorBoundary: RouteFailure,
         children: [
-          { index: true, lazy: page("fleet") },
+          { index: true, Component: FleetPage },
           { path: "servers/new", lazy: page("newServer") },
           {
             path: "servers/:id",
@@ -61,7 +68,10 @@ export const router = createBrowserRouter([
               { path: "settings", lazy: page("serverSettings") },
             ],
           },
+          { path: "audit", lazy: page("audit") },
           { path: "settings", lazy: page("settings") },
+          { path: "organisation", lazy: page("organisation") },
+          { path: "users", lazy: page("users") },
           { path: "*", Component: NotFound },
         ],
       },

@@ -1,18 +1,19 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Outlet, useLocation, useNavigate } from "react-router";
-import { startFleetFeed } from "@/api/live";
+import { Outlet, ScrollRestoration, useLocation, useNavigate } from "react-router";
 import { useSession } from "@/api/session";
 import { ConnectionBanner } from "@/app/connection-banner";
-import { fetchPagesWhenIdle, RunDrawer } from "@/app/pages";
-import { Palette } from "@/app/palette";
+import { DocumentTitle } from "@/app/document-title";
+import { fetchPagesWhenWanted, Palette, RunDrawer } from "@/app/pages";
 import { Rail } from "@/app/rail";
 import styles from "@/app/shell.module.css";
 import { PageSkeleton } from "@/components/ui/page-skeleton";
+import { stopSelecting } from "@/features/fleet/selection";
+import { useRunAddress } from "@/features/runs/run-address";
+import { closeRunDrawer, useRunDrawer } from "@/features/runs/run-drawer-state";
 import { loginPath } from "@/lib/return-path";
-import { closeRunDrawer, useRunDrawer } from "@/lib/run-drawer";
-import { stopSelecting } from "@/lib/selection";
+import { startFleetFeed } from "@/live/feed";
 
 export function Shell() {
   const { t } = useTranslation();
@@ -21,14 +22,15 @@ export function Shell() {
   const { pathname, search } = useLocation();
   const phase = useSession((session) => session.phase);
   const [searching, setSearching] = useState(false);
-  const running = useRunDrawer((drawer) => drawer.open);
+  const [runId] = useRunAddress();
+  const running = useRunDrawer((drawer) => drawer.open) || runId !== null;
 
   useEffect(() => {
     if (phase === "in") return startFleetFeed(client);
     return undefined;
   }, [phase, client]);
 
-  useEffect(fetchPagesWhenIdle, []);
+  useEffect(fetchPagesWhenWanted, []);
 
   useEffect(() => {
     if (phase !== "out") return;
@@ -51,6 +53,8 @@ export function Shell() {
   if (phase !== "in") return null;
   return (
     <div className={styles.shell}>
+      <DocumentTitle />
+      <ScrollRestoration />
       <a className={styles.skip} href="#main">
         {t("shell.skip")}
       </a>
@@ -61,7 +65,11 @@ export function Shell() {
           <Outlet />
         </Suspense>
       </div>
-      {searching && <Palette onClose={() => setSearching(false)} />}
+      {searching && (
+        <Suspense fallback={null}>
+          <Palette onClose={() => setSearching(false)} />
+        </Suspense>
+      )}
       {running && (
         <Suspense fallback={null}>
           <RunDrawer />

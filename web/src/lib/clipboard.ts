@@ -1,11 +1,11 @@
-// The clipboard API exists on secure addresses only; consoles are also opened by plain IP address.
+// The clipboard API exists on secure addresses only, but a console may be opened by its IP address.
 export async function copyText(text: string): Promise<boolean> {
   if (navigator.clipboard) {
     try {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // Permission may be refused where the older way still works.
+      // The permission may be denied while the older way still works.
     }
   }
   const area = document.createElement("textarea");

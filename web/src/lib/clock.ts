@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 
-// The present, in ms since the epoch, as a value that changes every so often.
+// The present time in ms since the epoch, updated every `every` ms.
 export function useNow(every: number): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { loginPath, returnPath } from "@/lib/return-path";
 
-test("logging in leads back to where one was", () => {
+test("a login returns to the previous page", () => {
   const path = "/servers/7/history?range=24h";
   expect(returnPath(new URL(loginPath(path), window.location.origin).searchParams)).toBe(path);
 });
@@ -12,6 +12,6 @@ test.each([
   "javascript:alert(1)",
   "/login",
   "/\\evil.example",
-])("a way back to %s leads home instead", (next) => {
+])("a return path of %s leads to the fleet instead", (next) => {
   expect(returnPath(new URLSearchParams({ next }))).toBe("/");
 });

@@ -2,7 +2,7 @@ export function loginPath(from: string): string {
   return from === "/" ? "/login" : `/login?next=${encodeURIComponent(from)}`;
 }
 
-// Where to go after logging in: only ever a path of this console.
+// The page to open after the login: always a path of this console.
 export function returnPath(search: URLSearchParams): string {
   const next = search.get("next") ?? "/";
   const target = URL.canParse(next, window.location.origin)

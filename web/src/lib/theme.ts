@@ -1,15 +1,10 @@
-import { useSyncExternalStore } from "react";
-import { usePreferences } from "@/lib/preferences";
+import { createContext, useContext } from "react";
 
-const systemLight = window.matchMedia("(prefers-color-scheme: light)");
+const DarkTheme = createContext(true);
 
-function subscribe(listener: () => void): () => void {
-  systemLight.addEventListener("change", listener);
-  return () => systemLight.removeEventListener("change", listener);
-}
+export const DarkThemeProvider = DarkTheme.Provider;
 
+// True while the page is drawn in the dark theme.
 export function useDark(): boolean {
-  const theme = usePreferences((preferences) => preferences.theme);
-  const light = useSyncExternalStore(subscribe, () => systemLight.matches);
-  return theme === "dark" || (theme === "system" && !light);
+  return useContext(DarkTheme);
 }

@@ -1,27 +1,29 @@
 import { Button } from "antd";
-import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Icon } from "@/components/ui/icons";
-import { copyText } from "@/lib/clipboard";
+import { useCopied } from "@/components/ui/use-copied";
 
-const SHOWN = 2_000; // ms
+interface Props {
+  label: string;
+  // Called when the button is pressed, so that a long text is not built with every change.
+  text: () => string;
+  // Shows "Copy" beside the icon.
+  wide?: boolean;
+}
 
-export function CopyButton({ text, label }: { text: string; label: string }) {
+export function CopyButton({ label, text, wide = false }: Props) {
   const { t } = useTranslation();
-  const [copied, setCopied] = useState(false);
-  useEffect(() => {
-    if (!copied) return undefined;
-    const timer = setTimeout(() => setCopied(false), SHOWN);
-    return () => clearTimeout(timer);
-  }, [copied]);
+  const [copied, copy] = useCopied();
   return (
     <Button
       type="text"
       size="small"
-      title={label}
-      aria-label={copied ? t("action.copied") : label}
-      icon={<Icon name={copied ? "check" : "copy"} size={13} />}
-      onClick={() => void copyText(text).then(setCopied)}
-    />
+      title={wide ? undefined : label}
+      aria-label={copied && !wide ? t("action.copied") : label}
+      icon={<Icon name={copied ? "check" : "copy"} size={14} />}
+      onClick={() => copy(text())}
+    >
+      {wide && <span aria-live="polite">{copied ? t("action.copied") : t("action.copy")}</span>}
+    </Button>
   );
 }

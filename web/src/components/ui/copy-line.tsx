@@ -1,23 +1,16 @@
 import { Button } from "antd";
-import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import styles from "@/components/ui/copy-line.module.css";
 import { Icon } from "@/components/ui/icons";
-import { copyText } from "@/lib/clipboard";
+import { useCopied } from "@/components/ui/use-copied";
 
-const SHOWN = 2_000; // ms
-
+// A line of text to be pasted elsewhere, with a button that copies it.
 export function CopyLine({ text, disabled = false }: { text: string; disabled?: boolean }) {
   const { t } = useTranslation();
-  const [copied, setCopied] = useState(false);
-  useEffect(() => {
-    if (!copied) return undefined;
-    const timer = setTimeout(() => setCopied(false), SHOWN);
-    return () => clearTimeout(timer);
-  }, [copied]);
+  const [copied, copy] = useCopied();
   return (
     <div className={disabled ? `${styles.line} ${styles.dead}` : styles.line}>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
       <pre tabIndex={0}>
         <code>{text}</code>
       </pre>
@@ -25,7 +18,7 @@ export function CopyLine({ text, disabled = false }: { text: string; disabled?: 
         type="primary"
         disabled={disabled}
         icon={<Icon name={copied ? "check" : "copy"} size={14} />}
-        onClick={() => void copyText(text).then(setCopied)}
+        onClick={() => copy(text)}
       >
         <span aria-live="polite">{copied ? t("action.copied") : t("action.copy")}</span>
       </Button>

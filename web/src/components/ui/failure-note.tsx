@@ -1,7 +1,7 @@
 import { Button } from "antd";
 import { useTranslation } from "react-i18next";
 import styles from "@/components/ui/failure-note.module.css";
-import { describeFailure } from "@/lib/failure";
+import { describeFailure } from "@/lib/described-error";
 
 interface Props {
   error: unknown;

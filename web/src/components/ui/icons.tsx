@@ -1,6 +1,7 @@
 import type { SVGProps } from "react";
 
-// 24 × 24 strokes in the current colour. Decoration only: what they stand for is said beside them.
+// Icons of 24 × 24, stroked in the current colour. They are decoration: a text beside each one says
+// what it means.
 const PATHS = {
   mark: "M3 17l9 4 9-4M6 14V7l6-4v9M14 12V6l5 6z",
   fleet: "M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z",
@@ -33,6 +34,7 @@ const PATHS = {
   close: "M6 6l12 12M18 6L6 18",
   left: "M15 5l-7 7 7 7",
   up: "M12 19V6M6 12l6-6 6 6",
+  audit: "M12 3l7 3v5c0 5-3 8.5-7 10-4-1.5-7-5-7-10V6zM8.5 12l2.5 2.5 4.5-5",
   lock: "M6 11h12v9H6zM9 11V8a3 3 0 0 1 6 0v3",
   wrap: "M4 6h16M4 12h13a3 3 0 0 1 0 6h-5M14 15l-3 3 3 3M4 18h3",
   eye: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5",

@@ -1,9 +1,10 @@
 import { useTranslation } from "react-i18next";
-import type { VpsStatus } from "@/api/vps";
 import styles from "@/components/ui/status-dot.module.css";
 
-// A colour and a shape for eyes, a word for screen readers.
-export function StatusDot({ status }: { status: VpsStatus }) {
+type Status = "online" | "offline" | "stale" | "pending";
+
+// Shows the status as a colour and a shape, and as a word for screen readers.
+export function StatusDot({ status }: { status: Status }) {
   const { t } = useTranslation();
   return (
     <>

@@ -1,29 +1,23 @@
 import { Segmented } from "antd";
 import { createPortal } from "react-dom";
 import { useTranslation } from "react-i18next";
-import { Link, Outlet, useLocation, useNavigate, useOutletContext } from "react-router";
-import { EmptyState } from "@/components/ui/empty-state";
-import { PowerOff } from "@/components/ui/power-off";
-import type { ServerContext } from "@/features/server/server-page";
+import { Outlet, useLocation, useNavigate } from "react-router";
+import { NotAllowed } from "@/components/ui/not-allowed";
+import { PendingNote } from "@/features/server/pending-note";
+import { useServerContext } from "@/features/server/server-context";
 
 type View = "containers" | "images";
 
 export function DockerTab() {
-  const context = useOutletContext<ServerContext>();
+  const context = useServerContext();
   const { vps, tools } = context;
   const { t } = useTranslation();
   const navigate = useNavigate();
   const { pathname } = useLocation();
-  if (vps.status === "pending") {
-    return (
-      <EmptyState icon="server" title={t("card.waiting")} text={t("server.pendingText")}>
-        <Link to={`/servers/new?id=${vps.id}`}>{t("card.showLine")}</Link>
-      </EmptyState>
-    );
-  }
+  if (vps.status === "pending") return <PendingNote vps={vps} />;
   if (!vps.powers || vps.powers.docker === "off") {
     return (
-      <PowerOff
+      <NotAllowed
         icon="container"
         title={t("docker.offTitle")}
         text={t("docker.offText")}

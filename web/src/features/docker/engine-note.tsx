@@ -1,12 +1,13 @@
 import { useTranslation } from "react-i18next";
+import { useRights } from "@/api/access";
 import type { ContainerPage } from "@/api/docker";
-import { ApiError } from "@/api/problem";
+import { isProblem } from "@/api/problem";
 import type { Vps } from "@/api/vps";
 import { EmptyState } from "@/components/ui/empty-state";
 import { FailureNote } from "@/components/ui/failure-note";
-import { Ago } from "@/components/ui/moments";
+import { Ago } from "@/components/ui/relative-time";
 import styles from "@/features/docker/docker.module.css";
-import { visible } from "@/lib/visible";
+import { escapeInvisible } from "@/lib/escape-invisible";
 
 interface Props {
   vps: Vps;
@@ -15,12 +16,17 @@ interface Props {
   onRetry: () => void;
 }
 
-// What is known of the engine besides its containers: nothing to say where all is well.
+// Tells what limits the Docker page: an unreachable engine, an old list or read-only access.
 export function EngineNote({ vps, list, error, onRetry }: Props) {
   const { t } = useTranslation();
-  if (error instanceof ApiError && error.agentFailure === "unavailable" && !list) {
+  const { act } = useRights(vps);
+  if (isProblem(error, "/problems/agent-unavailable") && !list) {
     return (
-      <EmptyState icon="container" title={t("docker.noEngineTitle")} text={visible(error.message)}>
+      <EmptyState
+        icon="container"
+        title={t("docker.noEngineTitle")}
+        text={escapeInvisible(error.message)}
+      >
         <p>{t("docker.noEngineText")}</p>
       </EmptyState>
     );
@@ -35,7 +41,7 @@ export function EngineNote({ vps, list, error, onRetry }: Props) {
     );
   }
   if (vps.powers?.docker === "read") {
-    return <p className={styles.note}>{t("docker.readOnly")}</p>;
+    return <p className={styles.note}>{t(act ? "docker.readOnly" : "docker.readOnlyRole")}</p>;
   }
   return null;
 }

@@ -1,27 +1,21 @@
 import { useTranslation } from "react-i18next";
-import { Link, useOutletContext, useSearchParams } from "react-router";
-import { EmptyState } from "@/components/ui/empty-state";
-import { PowerOff } from "@/components/ui/power-off";
-import { FileBrowser } from "@/features/files/file-browser";
+import { useSearchParams } from "react-router";
+import { NotAllowed } from "@/components/ui/not-allowed";
+import { FileBrowser } from "@/features/files/browser/file-browser";
+import { Roots } from "@/features/files/browser/roots";
 import { rootOf } from "@/features/files/paths";
-import { Roots } from "@/features/files/roots";
-import type { ServerContext } from "@/features/server/server-page";
+import { PendingNote } from "@/features/server/pending-note";
+import { useServerContext } from "@/features/server/server-context";
 
 export function FilesTab() {
-  const { vps } = useOutletContext<ServerContext>();
+  const { vps } = useServerContext();
   const { t } = useTranslation();
   const [params] = useSearchParams();
   const { powers } = vps;
-  if (vps.status === "pending") {
-    return (
-      <EmptyState icon="server" title={t("card.waiting")} text={t("server.pendingText")}>
-        <Link to={`/servers/new?id=${vps.id}`}>{t("card.showLine")}</Link>
-      </EmptyState>
-    );
-  }
+  if (vps.status === "pending") return <PendingNote vps={vps} />;
   if (!powers || powers.files === "off") {
     return (
-      <PowerOff
+      <NotAllowed
         icon="folder"
         title={t("files.offTitle")}
         text={t("files.offText")}

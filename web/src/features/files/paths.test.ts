@@ -2,12 +2,12 @@ import { describe, expect, test } from "vitest";
 import { crumbs, freeName, joined, nameFault, parentOf, rootOf } from "@/features/files/paths";
 
 describe("a path", () => {
-  test("is joined and taken apart without a slash too many", () => {
+  test("is joined and split without extra slashes", () => {
     expect([joined("/", "etc"), joined("/etc", "hosts")]).toEqual(["/etc", "/etc/hosts"]);
     expect(["/etc/nginx", "/etc/", "/etc", "/"].map(parentOf)).toEqual(["/etc", "/", "/", "/"]);
   });
 
-  test("is told as a way from its root", () => {
+  test("is shown as steps from its root", () => {
     expect(crumbs("/etc/nginx", "/")).toEqual([
       { name: "/", path: "/" },
       { name: "etc", path: "/etc" },
@@ -19,7 +19,7 @@ describe("a path", () => {
     ]);
   });
 
-  test("lies in the innermost root, and not in one that only begins alike", () => {
+  test("belongs to the innermost root, and not to one with the same prefix", () => {
     const roots = ["/srv", "/srv/www", "/home"];
     expect(rootOf("/srv/www/a", roots)).toBe("/srv/www");
     expect(rootOf("/srv/wwwroot", roots)).toBe("/srv");
@@ -35,11 +35,13 @@ describe("a name", () => {
     ["ä".repeat(128), "long"],
     ["ä".repeat(127), null],
     ["a b\nc", null],
+    ["\uefff".repeat(255), null],
+    ["\uefff".repeat(256), "long"],
   ])("%j has the fault %j", (name, fault) => {
     expect(nameFault(name)).toBe(fault);
   });
 
-  test("that is taken gets a number before its ending", () => {
+  test("that exists gets a number before its extension", () => {
     expect(freeName("notes.txt", new Set(["notes (2).txt"]))).toBe("notes (3).txt");
     expect(freeName("a.tar.gz", new Set())).toBe("a (2).tar.gz");
     expect(freeName(".profile", new Set())).toBe(".profile (2)");

@@ -1,4 +1,4 @@
-// Paths of a server: absolute, with slashes, whatever else is in them.
+// Paths on a server: absolute, separated by slashes, with any other characters.
 
 export function joined(folder: string, name: string): string {
   return folder.endsWith("/") ? folder + name : `${folder}/${name}`;
@@ -17,7 +17,7 @@ export function isWithin(path: string, root: string): boolean {
   return root === "/" || path === root || path.startsWith(`${root}/`);
 }
 
-// The root that a path lies in: the innermost, where one root holds another.
+// The root that contains a path; the innermost if roots are nested.
 export function rootOf(path: string, roots: readonly string[]): string | null {
   const around = roots.filter((root) => isWithin(path, root));
   return around.toSorted((a, b) => b.length - a.length)[0] ?? null;
@@ -28,7 +28,7 @@ export interface Crumb {
   path: string;
 }
 
-// From the root, which keeps its whole name, down to the folder itself.
+// The folders from the root, which keeps its whole path, down to the folder itself.
 export function crumbs(path: string, root: string): Crumb[] {
   const found: Crumb[] = [{ name: root, path: root }];
   const rest = path.slice(root === "/" ? 1 : root.length + 1);
@@ -42,16 +42,18 @@ export function crumbs(path: string, root: string): Crumb[] {
 
 export type NameFault = "empty" | "slash" | "dots" | "long";
 
-const LONGEST = 255; // bytes; NAME_MAX of Linux
+const MAX_NAME_BYTES = 255; // bytes; NAME_MAX of Linux
 
 export function nameFault(name: string): NameFault | null {
   if (name === "") return "empty";
   if (name.includes("/") || name.includes("\0")) return "slash";
   if (name === "." || name === "..") return "dots";
-  return new TextEncoder().encode(name).length > LONGEST ? "long" : null;
+  // A byte that is not UTF-8 is one private character, which has three bytes in UTF-8.
+  const bytes = name.replace(/[\uef80-\uefff]/g, "?");
+  return new TextEncoder().encode(bytes).length > MAX_NAME_BYTES ? "long" : null;
 }
 
-// "notes.txt" → "notes (2).txt", the first that is free.
+// Find a free name: "notes.txt" becomes "notes (2).txt".
 export function freeName(name: string, taken: ReadonlySet<string>): string {
   const [, stem = name, ending = ""] = /^(.+?)((?:\.tar)?\.[^.]*)?$/.exec(name) ?? [];
   for (let count = 2; ; count += 1) {

@@ -1,22 +1,23 @@
 import { useSuspenseQuery } from "@tanstack/react-query";
 import { Button, Segmented } from "antd";
-import { useDeferredValue, useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo } from "react";
 import { useTranslation } from "react-i18next";
-import { useNavigate, useSearchParams } from "react-router";
+import { useNavigate } from "react-router";
+import { useActable, useOrganisations } from "@/api/access";
 import { fleetQuery } from "@/api/vps";
 import { EmptyState } from "@/components/ui/empty-state";
 import { Page } from "@/components/ui/page";
-import { arrange, countByFilter, type Filter } from "@/features/fleet/fleet-order";
+import { countByFilter } from "@/features/fleet/fleet-order";
 import { FleetSearch } from "@/features/fleet/fleet-search";
+import { FleetSort } from "@/features/fleet/fleet-sort";
 import { FleetStrip } from "@/features/fleet/fleet-strip";
 import { FleetTable } from "@/features/fleet/fleet-table";
+import { startSelecting, stopSelecting, useSelection } from "@/features/fleet/selection";
 import { SelectionBar } from "@/features/fleet/selection-bar";
 import { ServerCards } from "@/features/fleet/server-cards";
-import { liveStore } from "@/lib/live-store";
-import { usePreferences } from "@/lib/preferences";
-import { startSelecting, stopSelecting, useSelection } from "@/lib/selection";
-
-const FILTERS: readonly Filter[] = ["all", "online", "offline", "waiting"];
+import { useFleetView } from "@/features/fleet/use-fleet-view";
+import { usePreferences } from "@/features/preferences/preferences";
+import { liveStore } from "@/live/store";
 
 export function FleetPage() {
   const { t } = useTranslation();
@@ -24,20 +25,19 @@ export function FleetPage() {
   const { data: fleet } = useSuspenseQuery(fleetQuery());
   const view = usePreferences((preferences) => preferences.fleetView);
   const selecting = useSelection((selection) => selection.selecting);
-  const [params, setParams] = useSearchParams();
-  const [search, setSearch] = useState("");
-  const wanted = useDeferredValue(search);
-  const filter = FILTERS.find((name) => name === params.get("show")) ?? "all";
+  const mayAdd = useOrganisations("admin").length > 0;
+  const mayRun = useActable(fleet).length > 0;
+  const { shown, search, filter, sort, setSearch, setFilter, setSort, showAll } =
+    useFleetView(fleet);
 
   useEffect(() => {
     for (const { latest } of fleet) if (latest) liveStore.add(latest);
-    liveStore.sumTraffic(fleet.filter(({ status }) => status === "online").map(({ id }) => id));
+    liveStore.sumNetworkRate(fleet.filter(({ status }) => status === "online").map(({ id }) => id));
   }, [fleet]);
 
   const counts = useMemo(() => countByFilter(fleet), [fleet]);
-  const shown = useMemo(() => arrange(fleet, filter, wanted), [fleet, filter, wanted]);
   const add = () => void navigate("/servers/new");
-  const addButton = (
+  const addButton = mayAdd && (
     <Button type="primary" onClick={add}>
       {t("action.addServer")}
     </Button>
@@ -46,7 +46,11 @@ export function FleetPage() {
   if (fleet.length === 0) {
     return (
       <Page title={t("fleet.title")}>
-        <EmptyState icon="server" title={t("fleet.emptyTitle")} text={t("fleet.emptyText")}>
+        <EmptyState
+          icon="server"
+          title={t("fleet.emptyTitle")}
+          text={t(mayAdd ? "fleet.emptyText" : "fleet.emptyViewer")}
+        >
           {addButton}
         </EmptyState>
       </Page>
@@ -56,6 +60,7 @@ export function FleetPage() {
   const tools = (
     <>
       <FleetSearch value={search} onChange={setSearch} />
+      {view === "cards" && <FleetSort sort={sort} onSort={setSort} />}
       <Segmented
         aria-label={t("fleet.view")}
         value={view}
@@ -65,35 +70,30 @@ export function FleetPage() {
           { value: "table" as const, label: t("fleet.table") },
         ]}
       />
-      <Button aria-pressed={selecting} onClick={selecting ? stopSelecting : startSelecting}>
-        {t(selecting ? "run.selectDone" : "run.selectShort")}
-      </Button>
+      {mayRun && (
+        <Button aria-pressed={selecting} onClick={selecting ? stopSelecting : startSelecting}>
+          {t(selecting ? "run.selectDone" : "run.selectShort")}
+        </Button>
+      )}
       {addButton}
     </>
   );
 
   return (
     <Page title={t("fleet.title")} tools={tools}>
-      <FleetStrip
-        counts={counts}
-        filter={filter}
-        onFilter={(show) => setParams(show === "all" ? {} : { show }, { replace: true })}
-      />
+      <FleetStrip counts={counts} filter={filter} onFilter={setFilter} />
       {shown.length === 0 ? (
-        <EmptyState icon="search" title={t("fleet.noMatchTitle")} text={t("fleet.noMatchText")}>
-          <Button
-            onClick={() => {
-              setSearch("");
-              setParams({}, { replace: true });
-            }}
-          >
-            {t("fleet.showAll")}
-          </Button>
+        <EmptyState
+          icon="search"
+          title={t("fleet.noMatchTitle")}
+          text={t(filter === "all" ? "fleet.noMatchText" : "fleet.noMatchInFilter")}
+        >
+          <Button onClick={showAll}>{t("fleet.showAll")}</Button>
         </EmptyState>
       ) : view === "cards" ? (
         <ServerCards servers={shown} />
       ) : (
-        <FleetTable servers={shown} />
+        <FleetTable servers={shown} sort={sort} onSort={setSort} />
       )}
       <SelectionBar shown={shown} />
     </Page>

@@ -1,6 +1,6 @@
 import { useTranslation } from "react-i18next";
 import { Icon } from "@/components/ui/icons";
-import styles from "@/features/fleet/fleet.module.css";
+import styles from "@/features/fleet/fleet-search.module.css";
 
 interface Props {
   value: string;

@@ -1,11 +1,11 @@
 import { useTranslation } from "react-i18next";
-import styles from "@/features/fleet/fleet.module.css";
-import type { Filter } from "@/features/fleet/fleet-order";
-import { formatBitRate } from "@/lib/format";
-import { useTraffic } from "@/lib/use-live";
+import type { Counts, Filter } from "@/features/fleet/fleet-order";
+import styles from "@/features/fleet/fleet-strip.module.css";
+import { useFormat } from "@/lib/use-format";
+import { useNetworkRate } from "@/live/use-live";
 
 interface Props {
-  counts: Record<Filter, number>;
+  counts: Counts;
   filter: Filter;
   onFilter: (filter: Filter) => void;
 }
@@ -20,12 +20,20 @@ const ENTRIES: readonly { filter: Filter; tone: string | undefined }[] = [
 export function FleetStrip({ counts, filter, onFilter }: Props) {
   const { t } = useTranslation();
   return (
-    <section className={styles.strip} aria-label={t("fleet.summary")}>
+    <section
+      className={counts.down > 0 ? `${styles.strip} ${styles.down}` : styles.strip}
+      aria-label={t("fleet.summary")}
+    >
       {ENTRIES.map((entry) => (
         <button
           key={entry.filter}
           type="button"
           aria-pressed={filter === entry.filter}
+          title={
+            entry.filter === "waiting"
+              ? t("status.pending") + t("separator") + t("status.stale")
+              : undefined
+          }
           onClick={() => onFilter(entry.filter)}
         >
           <b className={counts[entry.filter] > 0 ? entry.tone : undefined}>
@@ -34,20 +42,21 @@ export function FleetStrip({ counts, filter, onFilter }: Props) {
           <span>{t(`fleet.filter.${entry.filter}`)}</span>
         </button>
       ))}
-      <Flow />
+      <NetworkNow />
     </section>
   );
 }
 
-function Flow() {
+function NetworkNow() {
   const { t } = useTranslation();
-  const { rx, tx } = useTraffic();
-  const down = formatBitRate(rx);
-  const up = formatBitRate(tx);
+  const format = useFormat();
+  const { rx, tx } = useNetworkRate();
+  const down = format.networkRates(rx);
+  const up = format.networkRates(tx);
   return (
     <div className={styles.flow} title={t("fleet.nowHint")}>
       <span>{t("fleet.now")}</span>
-      <b>↓ {down.value}</b> <em>{down.unit}</em> <b>↑ {up.value}</b> <em>{up.unit}</em>
+      <b>↓ {down.values[0]}</b> <em>{down.unit}</em> <b>↑ {up.values[0]}</b> <em>{up.unit}</em>
     </div>
   );
 }

@@ -1,66 +1,76 @@
-import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { memo, useLayoutEffect, useRef, useState } from "react";
+import { memo, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { useRights } from "@/api/access";
 import type { Vps } from "@/api/vps";
-import { Ago, Uptime } from "@/components/ui/moments";
 import { OsIcon } from "@/components/ui/os-icon";
+import { Ago, Uptime } from "@/components/ui/relative-time";
 import { StatusDot } from "@/components/ui/status-dot";
+import { useWindowRows } from "@/components/ui/use-window-rows";
+import { type Column, firstDirection, type Sort } from "@/features/fleet/fleet-order";
 import styles from "@/features/fleet/fleet-table.module.css";
 import { SelectBox } from "@/features/fleet/select-box";
-import { formatBitRates, levelOf } from "@/lib/format";
-import { useLiveServer } from "@/lib/use-live";
+import { levelOf } from "@/lib/format/numbers";
+import { useFormat } from "@/lib/use-format";
+import { useLiveServer } from "@/live/use-live";
 
 const ROW_HEIGHT = 38; // px
 
-export function FleetTable({ servers }: { servers: readonly Vps[] }) {
-  const { t } = useTranslation();
-  const box = useRef<HTMLDivElement>(null);
-  const [top, setTop] = useState(0);
-  useLayoutEffect(() => {
-    setTop((box.current?.getBoundingClientRect().top ?? 0) + window.scrollY);
-  }, []);
-  const rows = useWindowVirtualizer({
-    count: servers.length,
-    estimateSize: () => ROW_HEIGHT,
-    overscan: 12,
-    scrollMargin: top,
-  });
-  const items = rows.getVirtualItems();
-  const before = (items[0]?.start ?? top) - top;
-  const after = rows.getTotalSize() - ((items.at(-1)?.end ?? top) - top);
+const HEADERS: readonly Column[] = ["name", "cpu", "memory", "disk", "load", "network", "up"];
+
+interface Props {
+  servers: readonly Vps[];
+  sort: Sort;
+  onSort: (sort: Sort) => void;
+}
+
+export function FleetTable({ servers, sort, onSort }: Props) {
+  const table = useRef<HTMLTableElement>(null);
+  const rows = useWindowRows({ table, count: servers.length, rowHeight: ROW_HEIGHT, overscan: 12 });
   return (
-    <div ref={box} className={styles.box}>
-      <table className={styles.table} aria-rowcount={servers.length}>
+    <div className={styles.box}>
+      <table ref={table} className={styles.table} aria-rowcount={servers.length}>
         <thead>
           <tr>
-            <th scope="col">{t("table.server")}</th>
-            <th scope="col">{t("metric.cpu")}</th>
-            <th scope="col">{t("metric.memory")}</th>
-            <th scope="col">{t("metric.disk")}</th>
-            <th scope="col">{t("metric.load")}</th>
-            <th scope="col">{t("metric.network")}</th>
-            <th scope="col">{t("table.up")}</th>
+            {HEADERS.map((column) => (
+              <Header key={column} column={column} sort={sort} onSort={onSort} />
+            ))}
           </tr>
         </thead>
         <tbody>
-          {before > 0 && <tr style={{ height: before }} />}
-          {items.map(({ index }) => {
+          {rows.before > 0 && <tr style={{ height: rows.before }} />}
+          {rows.indexes.map((index) => {
             const vps = servers[index];
             return vps && <Row key={vps.id} vps={vps} />;
           })}
-          {after > 0 && <tr style={{ height: after }} />}
+          {rows.after > 0 && <tr style={{ height: rows.after }} />}
         </tbody>
       </table>
     </div>
   );
 }
 
+function Header({ column, sort, onSort }: Omit<Props, "servers"> & { column: Column }) {
+  const { t } = useTranslation();
+  const chosen = sort.by === column;
+  const next = chosen ? { ...sort, descending: !sort.descending } : firstDirection(column);
+  return (
+    <th scope="col" {...(chosen && { "aria-sort": sort.descending ? "descending" : "ascending" })}>
+      <button type="button" onClick={() => onSort(next)}>
+        {t(column === "name" ? "table.server" : `fleet.column.${column}`)}
+        {chosen && (sort.descending ? " ↓" : " ↑")}
+      </button>
+    </th>
+  );
+}
+
 const Row = memo(function Row({ vps }: { vps: Vps }) {
   const { t } = useTranslation();
+  const format = useFormat();
   const sample = useLiveServer(vps.id)?.sample;
+  const { manage } = useRights(vps);
   const pending = vps.status === "pending";
-  const rates = formatBitRates(sample?.net_rx ?? 0, sample?.net_tx ?? 0);
+  const rates = format.networkRates(sample?.net_rx ?? 0, sample?.net_tx ?? 0);
   return (
     <tr
       className={vps.status === "offline" ? styles.offline : undefined}
@@ -73,13 +83,15 @@ const Row = memo(function Row({ vps }: { vps: Vps }) {
           <SelectBox vps={vps} />
           <StatusDot status={vps.status} />
           {!pending && <OsIcon osId={vps.facts?.os_id} label={vps.facts?.os_name} />}
-          <Link to={pending ? `/servers/new?id=${vps.id}` : `/servers/${vps.id}`}>{vps.name}</Link>
+          <Link to={pending && manage ? `/servers/new?id=${vps.id}` : `/servers/${vps.id}`}>
+            {vps.name}
+          </Link>
         </span>
       </th>
       <Percent id="cpu" value={sample?.cpu_usage} />
       <Percent id="memory" value={sample?.mem_usage} />
       <Percent id="disk" value={sample?.disk_usage} />
-      <td>{sample?.load_1?.toFixed(2) ?? "–"}</td>
+      <td>{sample?.load_1 == null ? "–" : format.load(sample.load_1)}</td>
       <td>
         {sample?.net_rx == null ? (
           "–"

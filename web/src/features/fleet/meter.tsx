@@ -1,6 +1,6 @@
 import { memo } from "react";
-import styles from "@/features/fleet/fleet.module.css";
-import { levelOf } from "@/lib/format";
+import styles from "@/features/fleet/server-card.module.css";
+import { levelOf } from "@/lib/format/numbers";
 
 interface Props {
   id: "cpu" | "memory" | "disk";

@@ -1,21 +1,20 @@
 import { useTranslation } from "react-i18next";
-import type { Traffic } from "@/api/traffic";
-import styles from "@/features/fleet/fleet.module.css";
-import { levelOf } from "@/lib/format";
-import { allowanceText, currentMonth, periodText, trafficText } from "@/lib/traffic";
+import type { PeriodTraffic } from "@/api/overview";
+import styles from "@/features/fleet/server-card.module.css";
+import { allowanceText, periodText } from "@/features/traffic/monthly-traffic";
+import { levelOf } from "@/lib/format/numbers";
+import { useFormat } from "@/lib/use-format";
 
-// The period's traffic, against its allowance where there is one.
-export function Quota({ traffic }: { traffic: Traffic }) {
-  const { t, i18n } = useTranslation();
-  const { settings, months } = traffic;
-  const month = currentMonth(months);
-  if (!month) return null;
-  const title = t("card.period", { period: periodText(month, settings.time_zone, i18n.language) });
-  const used = month.allowance_used;
-  if (used === null || !settings.allowance) {
+// Traffic of the current period, with its allowance if there is one.
+export function Quota({ traffic }: { traffic: PeriodTraffic }) {
+  const { t } = useTranslation();
+  const format = useFormat();
+  const { counted, allowance, allowance_used: used, time_zone } = traffic;
+  const title = t("card.period", { period: periodText(traffic, time_zone, format) });
+  if (used === null || allowance === null) {
     return (
       <span className={styles.spent} title={title}>
-        {trafficText(month.counted)}
+        {format.traffic(counted)}
       </span>
     );
   }
@@ -24,7 +23,7 @@ export function Quota({ traffic }: { traffic: Traffic }) {
       <u>
         <s style={{ transform: `scaleX(${Math.min(100, used) / 100})` }} />
       </u>
-      {allowanceText(t, month.counted, settings.allowance)}
+      {allowanceText(t, format, counted, allowance)}
     </span>
   );
 }

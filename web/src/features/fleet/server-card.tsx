@@ -1,39 +1,32 @@
-import { useQuery } from "@tanstack/react-query";
 import { memo } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import type { Traffic } from "@/api/traffic";
+import { useRights } from "@/api/access";
+import type { ServerOverview } from "@/api/overview";
 import type { Vps } from "@/api/vps";
-import { Ago, Uptime } from "@/components/ui/moments";
 import { OsIcon } from "@/components/ui/os-icon";
+import { Ago, Uptime } from "@/components/ui/relative-time";
 import { StatusDot } from "@/components/ui/status-dot";
-import { cardTrafficQuery, trailQuery } from "@/features/fleet/card-queries";
-import styles from "@/features/fleet/fleet.module.css";
 import { Meter } from "@/features/fleet/meter";
 import { Quota } from "@/features/fleet/quota";
 import { SelectBox } from "@/features/fleet/select-box";
+import styles from "@/features/fleet/server-card.module.css";
 import { Sparkline } from "@/features/fleet/sparkline";
-import { formatBitRates, formatShare } from "@/lib/format";
-import type { LiveServer } from "@/lib/live-store";
-import { useLiveServer } from "@/lib/use-live";
-import { useSeen } from "@/lib/use-seen";
+import { useFormat } from "@/lib/use-format";
+import type { LiveServer } from "@/live/store";
+import { useLiveServer } from "@/live/use-live";
 
 interface Props {
   vps: Vps;
-  // Whether it may ask the server for more than the fleet's list says.
-  asks: boolean;
+  overview: ServerOverview | undefined;
 }
 
-export const ServerCard = memo(function ServerCard({ vps, asks }: Props) {
+export const ServerCard = memo(function ServerCard({ vps, overview }: Props) {
   const live = useLiveServer(vps.id);
+  const { manage } = useRights(vps);
   const pending = vps.status === "pending";
-  const [card, seen] = useSeen<HTMLElement>();
-  const asking = asks && seen && !pending;
-  useQuery({ ...trailQuery(vps), enabled: asking && vps.status === "online" });
-  const traffic = useQuery({ ...cardTrafficQuery(vps.id), enabled: asking });
   return (
     <article
-      ref={card}
       className={`${styles.card} ${styles[vps.status]}`}
       data-testid="server-card"
       data-status={vps.status}
@@ -45,13 +38,17 @@ export const ServerCard = memo(function ServerCard({ vps, asks }: Props) {
         {!pending && <OsIcon osId={vps.facts?.os_id} label={vps.facts?.os_name} />}
         <Link
           className={styles.name}
-          to={pending ? `/servers/new?id=${vps.id}` : `/servers/${vps.id}`}
+          to={pending && manage ? `/servers/new?id=${vps.id}` : `/servers/${vps.id}`}
         >
           {vps.name}
         </Link>
         <CardNote vps={vps} uptime={live?.sample.uptime ?? null} />
       </h2>
-      {pending ? <Waiting /> : <Readings vps={vps} live={live} traffic={traffic.data} />}
+      {pending ? (
+        <Waiting showLine={manage} />
+      ) : (
+        <Readings vps={vps} live={live} overview={overview} />
+      )}
     </article>
   );
 });
@@ -75,12 +72,12 @@ function CardNote({ vps, uptime }: { vps: Vps; uptime: number | null }) {
   );
 }
 
-function Waiting() {
+function Waiting({ showLine }: { showLine: boolean }) {
   const { t } = useTranslation();
   return (
     <div className={styles.waitingText}>
       <p>{t("card.waiting")}</p>
-      <span>{t("card.showLine")} →</span>
+      {showLine && <span>{t("card.showLine")} →</span>}
     </div>
   );
 }
@@ -88,23 +85,24 @@ function Waiting() {
 interface ReadingsProps {
   vps: Vps;
   live: LiveServer | undefined;
-  traffic: Traffic | undefined;
+  overview: ServerOverview | undefined;
 }
 
-function Readings({ vps, live, traffic }: ReadingsProps) {
+function Readings({ vps, live, overview }: ReadingsProps) {
   const { t } = useTranslation();
+  const format = useFormat();
   const sample = live?.sample;
   const cores = vps.facts?.cpu_count;
   const load = sample?.load_1;
   const cpuNote = [
     cores != null && t("card.cores", { count: cores }),
-    load != null && t("card.load", { load: load.toFixed(2) }),
+    load != null && t("card.load", { load: format.load(load) }),
   ]
     .filter(Boolean)
     .join(" · ");
   const share = (used: number | null | undefined, total: number | null | undefined) =>
-    used != null && total != null ? t("unit.share", { ...formatShare(used, total) }) : "";
-  const rates = formatBitRates(sample?.net_rx ?? 0, sample?.net_tx ?? 0);
+    used != null && total != null ? t("unit.share", { ...format.share(used, total) }) : "";
+  const rates = format.networkRates(sample?.net_rx ?? 0, sample?.net_tx ?? 0);
   return (
     <>
       <div className={styles.meters}>
@@ -122,13 +120,18 @@ function Readings({ vps, live, traffic }: ReadingsProps) {
           note={share(sample?.disk_used, sample?.disk_total)}
         />
       </div>
-      <Sparkline trail={live?.trail ?? []} hot={(sample?.cpu_usage ?? 0) > 90} />
+      <Sparkline
+        minutes={overview?.cpu ?? []}
+        now={vps.status === "online" ? (sample?.cpu_usage ?? null) : null}
+        second={sample ? (Date.parse(sample.time) / 1000) % 60 : 0}
+        hot={(sample?.cpu_usage ?? 0) > 90}
+      />
       <footer>
         <span title={t("card.traffic")}>
           ↓ {sample?.net_rx == null ? "–" : rates.values[0]} ↑{" "}
           {sample?.net_tx == null ? "–" : rates.values[1]} <em>{rates.unit}</em>
         </span>
-        {traffic && <Quota traffic={traffic} />}
+        {overview?.traffic && <Quota traffic={overview.traffic} />}
         {vps.ip_address && <span className={styles.address}>{vps.ip_address}</span>}
       </footer>
     </>

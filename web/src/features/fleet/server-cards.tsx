@@ -1,29 +1,37 @@
+import { useQuery } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { useLayoutEffect, useRef, useState } from "react";
+import { overviewQuery, type ServerOverview } from "@/api/overview";
 import type { Vps } from "@/api/vps";
-import { MOST_CARDS } from "@/features/fleet/card-queries";
-import styles from "@/features/fleet/fleet.module.css";
 import { ServerCard } from "@/features/fleet/server-card";
+import styles from "@/features/fleet/server-cards.module.css";
 
 const VIRTUAL_ABOVE = 100; // cards
-const CARD_WIDTH = 318; // px, at least
+const CARD_WIDTH = 318; // px; minimum
 const GAP = 12; // px
-const ROW_HEIGHT = 188; // px, card and gap, before it is measured
+const ROW_HEIGHT = 188; // px; estimate for card and gap
 
 export function ServerCards({ servers }: { servers: readonly Vps[] }) {
-  if (servers.length > VIRTUAL_ABOVE) return <VirtualCards servers={servers} />;
+  const { data: overviews } = useQuery(overviewQuery());
+  if (servers.length > VIRTUAL_ABOVE)
+    return <VirtualCards servers={servers} overviews={overviews} />;
   return (
     <ul className={styles.cards}>
       {servers.map((vps) => (
         <li key={vps.id}>
-          <ServerCard vps={vps} asks={servers.length <= MOST_CARDS} />
+          <ServerCard vps={vps} overview={overviews?.get(vps.id)} />
         </li>
       ))}
     </ul>
   );
 }
 
-function VirtualCards({ servers }: { servers: readonly Vps[] }) {
+interface VirtualProps {
+  servers: readonly Vps[];
+  overviews: ReadonlyMap<string, ServerOverview> | undefined;
+}
+
+function VirtualCards({ servers, overviews }: VirtualProps) {
   const box = useRef<HTMLUListElement>(null);
   const [columns, setColumns] = useState(1);
   const [top, setTop] = useState(0);
@@ -60,7 +68,7 @@ function VirtualCards({ servers }: { servers: readonly Vps[] }) {
           }}
         >
           {servers.slice(row.index * columns, (row.index + 1) * columns).map((vps) => (
-            <ServerCard key={vps.id} vps={vps} asks={false} />
+            <ServerCard key={vps.id} vps={vps} overview={overviews?.get(vps.id)} />
           ))}
         </li>
       ))}

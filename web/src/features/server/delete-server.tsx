@@ -4,7 +4,7 @@ import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
 import { useDeleteVps, type Vps } from "@/api/vps";
 import { FailureNote } from "@/components/ui/failure-note";
-import styles from "@/features/server/server.module.css";
+import styles from "@/features/server/settings.module.css";
 
 export function DeleteServer({ vps }: { vps: Vps }) {
   const { t } = useTranslation();

@@ -1,24 +1,25 @@
 import type { TFunction } from "i18next";
 import { useTranslation } from "react-i18next";
-import type { Powers, Vps } from "@/api/vps";
-import { Ago } from "@/components/ui/moments";
-import styles from "@/features/server/server.module.css";
-import { coarseDuration, formatAbsolute, formatBytes } from "@/lib/format";
-import { useLiveServer } from "@/lib/use-live";
+import type { Permissions, Vps } from "@/api/vps";
+import { Ago } from "@/components/ui/relative-time";
+import styles from "@/features/server/server-page.module.css";
+import { useFormat } from "@/lib/use-format";
+import { useLiveServer } from "@/live/use-live";
 
-export function allowed(t: TFunction, powers: Powers): string[] {
+export function allowed(t: TFunction, powers: Permissions): string[] {
   return [
-    powers.shell && t("powers.shell"),
-    powers.commands && t("powers.commands"),
-    powers.files === "read" && t("powers.filesRead"),
-    powers.files === "write" && t("powers.filesWrite"),
-    powers.docker === "read" && t("powers.dockerRead"),
-    powers.docker === "actions" && t("powers.dockerActions"),
+    powers.shell && t("permissionList.shell"),
+    powers.commands && t("permissionList.commands"),
+    powers.files === "read" && t("permissionList.filesRead"),
+    powers.files === "write" && t("permissionList.filesWrite"),
+    powers.docker === "read" && t("permissionList.dockerRead"),
+    powers.docker === "actions" && t("permissionList.dockerActions"),
   ].filter((power) => power !== false);
 }
 
 export function Facts({ vps }: { vps: Vps }) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
+  const format = useFormat();
   const sample = useLiveServer(vps.id)?.sample ?? vps.latest;
   const { facts, powers, status, last_seen: lastSeen } = vps;
   const up = status === "online" ? (sample?.uptime ?? null) : null;
@@ -33,7 +34,7 @@ export function Facts({ vps }: { vps: Vps }) {
         {facts.cpu_model} · <b>{t("card.cores", { count: facts.cpu_count })}</b>
       </span>
       <span>
-        {t("metric.memory")} <b>{formatBytes(facts.memory_total)}</b>
+        {t("metric.memory")} <b>{format.size(facts.memory_total)}</b>
       </span>
       {vps.ip_address && (
         <span>
@@ -41,10 +42,8 @@ export function Facts({ vps }: { vps: Vps }) {
         </span>
       )}
       {up !== null && (
-        <span
-          title={t("time.since", { time: formatAbsolute(Date.now() - up * 1000, i18n.language) })}
-        >
-          {t("server.up")} <b>{longDuration(up, i18n.language)}</b>
+        <span title={t("time.since", { time: format.dateTime(Date.now() - up * 1000) })}>
+          {t("server.up")} <b>{format.longDuration(up)}</b>
         </span>
       )}
       {status !== "online" && lastSeen && (
@@ -60,16 +59,9 @@ export function Facts({ vps }: { vps: Vps }) {
       </span>
       <span>
         {t("server.allowed")}{" "}
-        <b>{can.length > 0 ? can.join(t("powers.and")) : t("powers.nothing")}</b>
-        {powers && can.length > 0 && ` ${t("powers.as", { user: powers.user })}`}
+        <b>{can.length > 0 ? can.join(t("separator")) : t("permissionList.nothing")}</b>
+        {powers && can.length > 0 && ` ${t("permissionList.as", { user: powers.user })}`}
       </span>
     </div>
-  );
-}
-
-function longDuration(seconds: number, language: string): string {
-  const { unit, count } = coarseDuration(seconds);
-  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" }).format(
-    count,
   );
 }

@@ -2,7 +2,7 @@ import { Button, Form, Input } from "antd";
 import { useTranslation } from "react-i18next";
 import { useUpdateVps, type Vps } from "@/api/vps";
 import { FailureNote } from "@/components/ui/failure-note";
-import styles from "@/features/server/server.module.css";
+import styles from "@/features/server/settings.module.css";
 
 export function RenameForm({ vps }: { vps: Vps }) {
   const { t } = useTranslation();
@@ -21,7 +21,7 @@ export function RenameForm({ vps }: { vps: Vps }) {
         <Form.Item
           name="name"
           label={t("serverSettings.name")}
-          rules={[{ required: true, whitespace: true, message: t("enrol.nameMissing") }]}
+          rules={[{ required: true, whitespace: true, message: t("enrolment.nameMissing") }]}
         >
           <Input maxLength={100} />
         </Form.Item>

@@ -1,21 +1,20 @@
 import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Button } from "antd";
-import { Suspense, useEffect, useRef, useState } from "react";
+import { Suspense, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Link, NavLink, Outlet, useLocation, useParams } from "react-router";
-import { fleetQuery, type Vps, vpsQuery } from "@/api/vps";
+import { Link, Outlet, useLocation, useParams } from "react-router";
+import { useRights, withinRole } from "@/api/access";
+import { isNotFound } from "@/api/problem";
+import { fleetQuery, vpsQuery } from "@/api/vps";
+import { EmptyState } from "@/components/ui/empty-state";
 import { Page } from "@/components/ui/page";
 import { StatusDot } from "@/components/ui/status-dot";
+import { openRunDrawer } from "@/features/runs/run-drawer-state";
+import { UntrustedKeyWarning } from "@/features/server/allowed-section";
 import { Facts } from "@/features/server/facts";
-import { Disobeys } from "@/features/server/powers-section";
-import styles from "@/features/server/server.module.css";
-import { openRunDrawer } from "@/lib/run-drawer";
-
-export interface ServerContext {
-  vps: Vps;
-  // Beside the tabs, where a tab may put its controls.
-  tools: HTMLElement | null;
-}
+import type { ServerContext } from "@/features/server/server-context";
+import styles from "@/features/server/server-page.module.css";
+import { mayOpen, ServerTabs } from "@/features/server/server-tabs";
 
 const FACTS_POLL = 2_000; // ms
 
@@ -23,23 +22,19 @@ export function ServerPage() {
   const { t } = useTranslation();
   const { id = "" } = useParams();
   const [slot, setSlot] = useState<HTMLElement | null>(null);
-  const tabs = useRef<HTMLElement>(null);
   const { pathname } = useLocation();
   const client = useQueryClient();
-  const { data: vps } = useSuspenseQuery({
+  const { data: vps, error } = useSuspenseQuery({
     ...vpsQuery(id),
-    // What the fleet's list says is shown at once, and asked for again.
+    // Show the record from the list of servers at once, and fetch it again.
     initialData: () => client.getQueryData(fleetQuery().queryKey)?.find((one) => one.id === id),
     initialDataUpdatedAt: 0,
-    // An agent that has just come for the first time: its facts follow in a moment.
+    // After the first connection of an agent, its facts follow a moment later.
     refetchInterval: ({ state: { data } }) =>
       data && !data.facts && data.status !== "pending" ? FACTS_POLL : false,
   });
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another path is another tab
-  useEffect(() => {
-    const open = tabs.current?.querySelector("[aria-current]");
-    open?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }, [pathname]);
+  const rights = useRights(vps);
+  const usable = useMemo(() => withinRole(vps, rights), [vps, rights]);
   const title = (
     <span className={styles.title}>
       <Link to="/">{t("fleet.title")}</Link>
@@ -48,28 +43,32 @@ export function ServerPage() {
       <span className={styles.name}>{vps.name}</span>
     </span>
   );
-  const tools = <Button onClick={() => openRunDrawer([id])}>{t("run.title")}</Button>;
+  // The server was deleted, or the user lost the right to it, while this page was open.
+  if (isNotFound(error)) {
+    return (
+      <Page title={title}>
+        <EmptyState icon="server" title={t("server.goneTitle")} text={t("server.goneText")}>
+          <Link to="/">{t("notFound.back")}</Link>
+        </EmptyState>
+      </Page>
+    );
+  }
+  const tools = rights.act && <Button onClick={() => openRunDrawer([id])}>{t("run.title")}</Button>;
   return (
     <Page title={title} tools={tools}>
       <Facts vps={vps} />
-      {vps.powers && <Disobeys powers={vps.powers} />}
+      {vps.powers && <UntrustedKeyWarning powers={vps.powers} />}
       <div className={styles.tabs}>
-        <nav ref={tabs} aria-label={t("server.tabs")}>
-          <NavLink to="." end>
-            {t("server.overview")}
-          </NavLink>
-          <NavLink to="history">{t("server.history")}</NavLink>
-          <NavLink to="docker">{t("server.docker")}</NavLink>
-          <NavLink to="terminal">{t("server.terminal")}</NavLink>
-          <NavLink to="files">{t("server.files")}</NavLink>
-          <NavLink to="traffic">{t("server.traffic")}</NavLink>
-          <NavLink to="settings">{t("server.settings")}</NavLink>
-        </nav>
+        <ServerTabs rights={rights} />
         <div ref={setSlot} className={styles.tools} />
       </div>
-      <Suspense fallback={null}>
-        <Outlet context={{ vps, tools: slot } satisfies ServerContext} />
-      </Suspense>
+      {mayOpen(pathname, rights) ? (
+        <Suspense fallback={null}>
+          <Outlet context={{ vps: usable, tools: slot } satisfies ServerContext} />
+        </Suspense>
+      ) : (
+        <EmptyState icon="lock" title={t("server.roleTitle")} text={t("server.roleText")} />
+      )}
     </Page>
   );
 }

@@ -2,20 +2,21 @@ import { Button, Dropdown } from "antd";
 import { useTranslation } from "react-i18next";
 import type { ShellSession } from "@/api/shell";
 import { Icon } from "@/components/ui/icons";
-import { attachTo, NEW, type Wanted } from "@/features/terminal/use-tabs";
-import { formatAbsolute } from "@/lib/format";
+import { attachRequest, NEW_TERMINAL, type TerminalRequest } from "@/features/terminal/use-tabs";
+import { useFormat } from "@/lib/use-format";
 
 export interface NewMenuProps {
-  // Sessions that run and are not on this page.
+  // Running sessions that are not open on this page.
   running: readonly ShellSession[];
   me: string;
   blocked: boolean;
-  onOpen: (wanted: Wanted) => void;
+  onOpen: (request: TerminalRequest) => void;
 }
 
-// A new terminal, or one that runs already.
+// Opens a new terminal, or one that is already running.
 export function NewMenu({ running, me, blocked, onOpen }: NewMenuProps) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
+  const format = useFormat();
   const plus = (
     <Button
       size="small"
@@ -23,21 +24,26 @@ export function NewMenu({ running, me, blocked, onOpen }: NewMenuProps) {
       aria-label={t("terminal.new")}
       title={t("terminal.new")}
       icon={<Icon name="plus" size={15} />}
-      {...(running.length === 0 && { disabled: blocked, onClick: () => onOpen(NEW) })}
+      {...(running.length === 0 && { disabled: blocked, onClick: () => onOpen(NEW_TERMINAL) })}
     />
   );
   if (running.length === 0) return plus;
   const items = [
-    { key: "new", label: t("terminal.new"), disabled: blocked, onClick: () => onOpen(NEW) },
+    {
+      key: "new",
+      label: t("terminal.new"),
+      disabled: blocked,
+      onClick: () => onOpen(NEW_TERMINAL),
+    },
     { type: "divider" as const },
     ...running.map((session) => ({
       key: session.id,
       icon: <Icon name={session.username === me ? "terminal" : "eye"} size={14} />,
       label: t(session.username === me ? "terminal.attachTo" : "terminal.watchOf", {
         name: session.username,
-        time: formatAbsolute(session.started_at, i18n.language),
+        time: format.dateTime(session.started_at),
       }),
-      onClick: () => onOpen(attachTo(session, me)),
+      onClick: () => onOpen(attachRequest(session, me)),
     })),
   ];
   return (

@@ -4,16 +4,16 @@ import { Icon } from "@/components/ui/icons";
 import styles from "@/features/terminal/pane.module.css";
 import { useFillHeight } from "@/features/terminal/use-fill-height";
 
-// Takes what is left of the window, or all of it.
+// Fills the rest of the window, or all of it.
 export function Pane({ tabs, children }: { tabs: ReactNode; children: ReactNode }) {
   const { t } = useTranslation();
   const pane = useRef<HTMLElement>(null);
-  const [whole, setWhole] = useState(false);
-  const height = useFillHeight(pane, whole);
+  const [fullWindow, setFullWindow] = useState(false);
+  const height = useFillHeight(pane, fullWindow);
   return (
     <section
       ref={pane}
-      className={whole ? `${styles.pane} ${styles.whole}` : styles.pane}
+      className={fullWindow ? `${styles.pane} ${styles.whole}` : styles.pane}
       style={{ height }}
       aria-label={t("terminal.title")}
     >
@@ -22,12 +22,12 @@ export function Pane({ tabs, children }: { tabs: ReactNode; children: ReactNode 
         <button
           type="button"
           className={styles.grow}
-          aria-pressed={whole}
-          aria-label={t("terminal.whole")}
-          title={t("terminal.whole")}
-          onClick={() => setWhole(!whole)}
+          aria-pressed={fullWindow}
+          aria-label={t("terminal.fillWindow")}
+          title={t("terminal.fillWindow")}
+          onClick={() => setFullWindow(!fullWindow)}
         >
-          <Icon name={whole ? "shrink" : "expand"} size={15} />
+          <Icon name={fullWindow ? "shrink" : "expand"} size={15} />
         </button>
       </div>
       {children}

@@ -1,8 +1,8 @@
 import { useTranslation } from "react-i18next";
 import type { ShellSession } from "@/api/shell";
 import { Icon } from "@/components/ui/icons";
-import type { Tab } from "@/features/terminal/open-tabs";
 import styles from "@/features/terminal/pane.module.css";
+import type { Tab } from "@/features/terminal/saved-tabs";
 
 interface Props {
   tabs: readonly Tab[];

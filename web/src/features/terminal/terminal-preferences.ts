@@ -7,8 +7,8 @@ interface TerminalPreferences {
   screenReader: boolean;
 }
 
-export const SMALLEST_FONT = 8; // px
-export const LARGEST_FONT = 28; // px
+export const MIN_FONT_SIZE = 8; // px
+export const MAX_FONT_SIZE = 28; // px
 
 export const useTerminalPreferences = create<TerminalPreferences>()(
   persist((): TerminalPreferences => ({ fontSize: 13, copyOnSelect: true, screenReader: false }), {
@@ -18,6 +18,6 @@ export const useTerminalPreferences = create<TerminalPreferences>()(
 
 export function changeFontSize(step: number): void {
   useTerminalPreferences.setState(({ fontSize }) => ({
-    fontSize: Math.min(LARGEST_FONT, Math.max(SMALLEST_FONT, fontSize + step)),
+    fontSize: Math.min(MAX_FONT_SIZE, Math.max(MIN_FONT_SIZE, fontSize + step)),
   }));
 }

@@ -2,19 +2,19 @@ import { useQuery } from "@tanstack/react-query";
 import { Segmented } from "antd";
 import { createPortal } from "react-dom";
 import { useTranslation } from "react-i18next";
-import { Outlet, useLocation, useNavigate, useOutletContext } from "react-router";
+import { Outlet, useLocation, useNavigate } from "react-router";
 import { useSession } from "@/api/session";
 import { sessionsQuery } from "@/api/shell";
 import type { Vps } from "@/api/vps";
 import { FailureNote } from "@/components/ui/failure-note";
-import type { ServerContext } from "@/features/server/server-page";
+import { useServerContext } from "@/features/server/server-context";
 import styles from "@/features/terminal/terminal.module.css";
 import { Terminals } from "@/features/terminal/terminals";
 
 const VIEWS = ["live", "sessions", "commands"] as const;
 
 export function TerminalTab() {
-  const context = useOutletContext<ServerContext>();
+  const context = useServerContext();
   const { vps, tools } = context;
   const { t } = useTranslation();
   const navigate = useNavigate();
@@ -27,7 +27,7 @@ export function TerminalTab() {
       aria-label={t("terminal.views")}
       value={view}
       onChange={(chosen) =>
-        // The terminal in front stays in the address.
+        // The address keeps the terminal that is in front.
         void navigate({ pathname: chosen === "live" ? path : `${path}/${chosen}`, search })
       }
       options={VIEWS.map((value) => ({ value, label: t(`terminal.view.${value}`) }))}
@@ -36,7 +36,7 @@ export function TerminalTab() {
   return (
     <>
       {tools && createPortal(switcher, tools)}
-      {/* Hidden, not left: terminals stay connected while one looks at what was. */}
+      {/* Hidden instead of unmounted, so that terminals stay connected behind the other views. */}
       <div hidden={view !== "live"}>
         <Live vps={vps} key={vps.id} />
       </div>

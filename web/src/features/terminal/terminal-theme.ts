@@ -1,7 +1,7 @@
 import type { ITheme } from "@xterm/xterm";
 
-// The sixteen colours in the console's own hues. Text too faint on its ground is lifted by the
-// terminal itself.
+// The sixteen terminal colours in the hues of the console. xterm.js raises the contrast of text
+// that is too faint.
 const DARK = {
   black: "#3b4554",
   red: "#f0555a",

@@ -2,19 +2,19 @@ import { useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { type ShellSession, shellKeys } from "@/api/shell";
 import { type Vps, vpsKeys } from "@/api/vps";
-import { Landing } from "@/features/terminal/landing";
+import { unavailableReason } from "@/features/server/unavailable-reason";
 import { NewMenu, type NewMenuProps } from "@/features/terminal/new-menu";
 import { Pane } from "@/features/terminal/pane";
 import styles from "@/features/terminal/pane.module.css";
 import { TabList } from "@/features/terminal/tab-list";
-import { NEW, useTabs } from "@/features/terminal/use-tabs";
-import { hindranceOf } from "@/lib/hindrance";
-import { loadPart } from "@/lib/part";
+import { TerminalStart } from "@/features/terminal/terminal-start";
+import { NEW_TERMINAL, useTabs } from "@/features/terminal/use-tabs";
+import { loadChunk } from "@/lib/lazy-chunk";
 
-// The terminal itself is the largest part of the console, and not every visit opens one.
+// The terminal is the largest chunk of the console, and not every visit opens one.
 const TerminalView = lazy(async () => ({
-  default: await loadPart(
-    async () => (await import("@/features/terminal/terminal-view")).TerminalView,
+  default: await loadChunk(
+    async () => (await import("@/features/terminal/live/terminal-view")).TerminalView,
   ),
 }));
 
@@ -32,13 +32,13 @@ export function Terminals({ vps, sessions, me }: Props) {
     void client.invalidateQueries({ queryKey: shellKeys.of(vps.id) });
     void client.invalidateQueries({ queryKey: vpsKeys.detail(vps.id) });
   };
-  const hindrance = hindranceOf(vps, "shell");
+  const unavailable = unavailableReason(vps, "shell");
   const running = sessions.filter(
     ({ id, ended_at }) => ended_at === null && !tabs.some(({ session }) => session === id),
   );
-  const opening: NewMenuProps = { running, me, blocked: hindrance !== null, onOpen: open };
+  const opening: NewMenuProps = { running, me, blocked: unavailable !== null, onOpen: open };
 
-  if (tabs.length === 0) return <Landing vps={vps} hindrance={hindrance} {...opening} />;
+  if (tabs.length === 0) return <TerminalStart vps={vps} unavailable={unavailable} {...opening} />;
   const list = (
     <>
       <TabList
@@ -61,9 +61,9 @@ export function Terminals({ vps, sessions, me }: Props) {
               <TerminalView
                 vpsId={vps.id}
                 tab={tab}
-                hindrance={hindrance}
+                unavailable={unavailable}
                 onSession={(session) => name(tab.key, session)}
-                onAnother={() => replace(tab.key, { ...NEW, container: tab.container })}
+                onAnother={() => replace(tab.key, { ...NEW_TERMINAL, container: tab.container })}
                 onTakeOver={() => replace(tab.key, { ...tab, observe: false })}
                 onOver={refresh}
                 onClose={() => close(tab.key)}

@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import { MemoryRouter, useLocation } from "react-router";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { ShellSession } from "@/api/shell";
-import { NEW, useTabs } from "@/features/terminal/use-tabs";
+import { NEW_TERMINAL, useTabs } from "@/features/terminal/use-tabs";
 
 const session = (id: string, username = "ann", ended_at: string | null = null) =>
   ({ id, username, ended_at, container: null }) as ShellSession;
@@ -20,52 +20,52 @@ function start(path: string, sessions: readonly ShellSession[]) {
 beforeEach(() => sessionStorage.clear());
 afterEach(cleanup);
 
-test("a new terminal stands in the address once it has a session", () => {
+test("the address names a new terminal once it has a session", () => {
   const hook = start("/", []);
-  act(() => hook.current.open(NEW));
+  act(() => hook.current.open(NEW_TERMINAL));
   expect(hook.current.search).toBe("");
   act(() => hook.current.name(hook.current.active, "s1"));
 
   expect(hook.current.search).toBe("?session=s1");
 });
 
-test("a reload brings back what still runs, with the same one in front", () => {
+test("a reload restores running sessions, with the same one in front", () => {
   const running = [session("s1"), session("s2")];
   const before = start("/", running);
-  act(() => before.current.open({ ...NEW, session: "s1" }));
-  act(() => before.current.open({ ...NEW, session: "s2" }));
-  act(() => before.current.open({ ...NEW, session: "gone" }));
+  act(() => before.current.open({ ...NEW_TERMINAL, session: "s1" }));
+  act(() => before.current.open({ ...NEW_TERMINAL, session: "s2" }));
+  act(() => before.current.open({ ...NEW_TERMINAL, session: "gone" }));
   cleanup();
   const after = start("/?session=s2", running);
 
   expect(after.current.tabs.map((tab) => tab.session)).toEqual(["s1", "s2"]);
   expect(after.current.tabs.find(({ key }) => key === after.current.active)?.session).toBe("s2");
-  // The other connects when somebody looks at it.
+  // The other one connects when it is shown.
   expect(after.current.shown).toEqual([after.current.active]);
 });
 
 test.each([
   ["one's own is driven", "ann", false],
   ["somebody else's is watched", "bob", true],
-])("of sessions in the address %s", (_what, username, observe) => {
+])("a session in the address: %s", (_what, username, observe) => {
   const hook = start("/?session=s1", [session("s1", username)]);
 
   expect(hook.current.tabs).toEqual([{ key: 1, session: "s1", container: null, observe }]);
 });
 
-test("a container in the address is entered once, not again with each reload", () => {
+test("a container in the address is entered once, not after each reload", () => {
   const hook = start("/?container=0123456789ab", []);
 
   expect(hook.current.tabs[0]).toMatchObject({ session: null, container: "0123456789ab" });
   expect(hook.current.search).toBe("");
 });
 
-test("another terminal in the place of one is another connection", () => {
+test("replacing a terminal opens a new connection", () => {
   const hook = start("/", []);
-  act(() => hook.current.open(NEW));
+  act(() => hook.current.open(NEW_TERMINAL));
   act(() => hook.current.name(1, "s1"));
-  act(() => hook.current.open(NEW));
-  act(() => hook.current.replace(1, { ...NEW, session: "s1" }));
+  act(() => hook.current.open(NEW_TERMINAL));
+  act(() => hook.current.replace(1, { ...NEW_TERMINAL, session: "s1" }));
 
   expect(hook.current.tabs.map(({ key }) => key)).toEqual([3, 2]);
   expect(hook.current.active).toBe(3);
@@ -73,7 +73,8 @@ test("another terminal in the place of one is another connection", () => {
 
 test("closing the one in front brings its neighbour forward", () => {
   const hook = start("/", []);
-  for (const id of ["s1", "s2", "s3"]) act(() => hook.current.open({ ...NEW, session: id }));
+  for (const id of ["s1", "s2", "s3"])
+    act(() => hook.current.open({ ...NEW_TERMINAL, session: id }));
   act(() => hook.current.activate(2));
   act(() => hook.current.close(2));
   expect(hook.current.active).toBe(3);

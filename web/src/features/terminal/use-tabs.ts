@@ -1,23 +1,27 @@
 import { useCallback, useEffect, useState } from "react";
 import { useSearchParams } from "react-router";
 import type { ShellSession } from "@/api/shell";
-import { keepTabs, MOST_TABS, recallTabs, type Tab } from "@/features/terminal/open-tabs";
+import { loadTabs, MAX_TABS, saveTabs, type Tab } from "@/features/terminal/saved-tabs";
 
-export type Wanted = Omit<Tab, "key">;
+export type TerminalRequest = Omit<Tab, "key">;
 
-export const NEW: Wanted = { session: null, container: null, observe: false };
+export const NEW_TERMINAL: TerminalRequest = { session: null, container: null, observe: false };
 
 interface Tabs {
   tabs: readonly Tab[];
   active: number; // key; 0 for none
-  // A terminal connects when it is first shown: hidden, it would not know its size.
+  // Keys of the tabs that were shown. A terminal connects when it is first shown, because it does
+  // not know its size before.
   shown: readonly number[];
-  // The next tab's key. None is used twice, so that each tab is a connection of its own.
+  // The key of the next tab. Keys are never reused, so that each tab gets its own connection.
   next: number;
 }
 
-// Only whose session it is types there.
-export function attachTo({ id, container, username }: ShellSession, me: string): Wanted {
+// Only the owner of a session may type in it; others watch.
+export function attachRequest(
+  { id, container, username }: ShellSession,
+  me: string,
+): TerminalRequest {
   return { session: id, container, observe: username !== me };
 }
 
@@ -26,13 +30,13 @@ function show(before: Tabs, active: number): Tabs {
   return { ...before, active, shown: shown.includes(active) ? shown : [...shown, active] };
 }
 
-function added(before: Tabs, { session, container, observe }: Wanted, at: number): Tabs {
+function added(before: Tabs, { session, container, observe }: TerminalRequest, at: number): Tabs {
   const tab = { key: before.next, session, container, observe };
   const after = { ...before, tabs: before.tabs.toSpliced(at, 0, tab), next: before.next + 1 };
   return show(after, tab.key);
 }
 
-// Those of before a reload that still run, and what the address asks for.
+// The saved tabs whose sessions still run, and the session that the address names.
 function firstTabs(
   vpsId: string,
   params: URLSearchParams,
@@ -40,7 +44,7 @@ function firstTabs(
   me: string,
 ): Tabs {
   const running = new Set(sessions.filter((one) => one.ended_at === null).map(({ id }) => id));
-  const tabs = recallTabs(vpsId).filter(({ session }) => session !== null && running.has(session));
+  const tabs = loadTabs(vpsId).filter(({ session }) => session !== null && running.has(session));
   const next = Math.max(0, ...tabs.map(({ key }) => key)) + 1;
   const before = { tabs, active: 0, shown: [], next };
   const session = params.get("session");
@@ -50,15 +54,15 @@ function firstTabs(
     return show(before, (known ?? tabs[0])?.key ?? 0);
   }
   const found = sessions.find(({ id }) => id === session);
-  const wanted = found ? attachTo(found, me) : { ...NEW, session, container };
-  return added(before, wanted, tabs.length);
+  const request = found ? attachRequest(found, me) : { ...NEW_TERMINAL, session, container };
+  return added(before, request, tabs.length);
 }
 
-function opened(before: Tabs, wanted: Wanted): Tabs {
+function opened(before: Tabs, request: TerminalRequest): Tabs {
   const { tabs } = before;
-  const same = tabs.find(({ session }) => wanted.session !== null && session === wanted.session);
+  const same = tabs.find(({ session }) => request.session !== null && session === request.session);
   if (same) return show(before, same.key);
-  return tabs.length < MOST_TABS ? added(before, wanted, tabs.length) : before;
+  return tabs.length < MAX_TABS ? added(before, request, tabs.length) : before;
 }
 
 function closed(before: Tabs, key: number): Tabs {
@@ -69,20 +73,20 @@ function closed(before: Tabs, key: number): Tabs {
   return show({ ...before, tabs, shown }, before.active === key ? beside : before.active);
 }
 
-// Another connection in the place of one that is over, or that does something else.
-function replaced(before: Tabs, key: number, wanted: Wanted): Tabs {
+// Replace a tab by one with a new connection.
+function replaced(before: Tabs, key: number, request: TerminalRequest): Tabs {
   const at = before.tabs.findIndex((tab) => tab.key === key);
-  return added(closed(before, key), wanted, at);
+  return added(closed(before, key), request, at);
 }
 
-// The terminals on this page; the one in front stands in the address.
+// The open terminals of this page. The address names the one in front.
 export function useTabs(vpsId: string, sessions: readonly ShellSession[], me: string) {
   const [params, setParams] = useSearchParams();
   const [state, set] = useState(() => firstTabs(vpsId, params, sessions, me));
   const { tabs, active } = state;
   const session = tabs.find(({ key }) => key === active)?.session ?? null;
 
-  useEffect(() => keepTabs(vpsId, tabs), [vpsId, tabs]);
+  useEffect(() => saveTabs(vpsId, tabs), [vpsId, tabs]);
 
   useEffect(() => {
     setParams(
@@ -97,10 +101,13 @@ export function useTabs(vpsId: string, sessions: readonly ShellSession[], me: st
     );
   }, [session, setParams]);
 
-  const open = useCallback((wanted: Wanted) => set((before) => opened(before, wanted)), []);
+  const open = useCallback(
+    (request: TerminalRequest) => set((before) => opened(before, request)),
+    [],
+  );
   const close = useCallback((key: number) => set((before) => closed(before, key)), []);
   const replace = useCallback(
-    (key: number, wanted: Wanted) => set((before) => replaced(before, key, wanted)),
+    (key: number, request: TerminalRequest) => set((before) => replaced(before, key, request)),
     [],
   );
   const activate = useCallback((key: number) => set((before) => show(before, key)), []);

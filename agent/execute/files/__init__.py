@@ -1,3 +1,0 @@
-from agent.execute.files.files import Files
-
-__all__ = ["Files"]

@@ -1,0 +1,2 @@
+-- Copy the existing commands to runs.
+SELECT copy_command(commands) FROM commands;
