@@ -119,14 +119,16 @@ def visiting(browser: Browser, stack: OwnStack, **options: Any) -> Iterator[Visi
         "reduced_motion": "reduce",
     } | options
     context = browser.new_context(**settings)
+    visitor = Visitor(stack, context)
     try:
-        visitor = Visitor(stack, context)
         yield visitor
         assert not visitor.foreign, visitor.foreign
         assert not visitor.unforgiven(), visitor.unforgiven()
-    except BaseException:
+    except BaseException as error:
         for page in context.pages:
             page.screenshot(path=state_folder() / f"reports/e2e-failed-{id(page)}.png")
+            error.add_note(f"{page.url} showed:\n{page.locator('body').aria_snapshot()}")
+        error.add_note(f"The page logged: {visitor.complaints}")
         raise
     finally:
         context.close()

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import psycopg
 from psycopg import AsyncConnection
 
 from services.gateway.accounts import store
@@ -18,7 +19,7 @@ async def create_ticket(
 
     Raises:
         RequestError: 429, the actor has too many tickets that nobody used; 403, the actor has an
-            API token, which needs no ticket.
+            API token, which needs no ticket; 401, the login session has ended.
     """
     if actor.token is not None:
         raise errors.forbidden(
@@ -29,12 +30,16 @@ async def create_ticket(
         "tickets", used, TICKETS_OF_USER, "unused tickets. Use them, or wait until they expire."
     )
     secret = new_secret()
-    expires_at = await store.insert_ticket(
-        connection,
-        secret_hash=hash_secret(secret),
-        user_id=actor.id,
-        session_id=actor.session_id,
-        resource=resource,
-        lifetime=lifetime,
-    )
+    try:
+        expires_at = await store.insert_ticket(
+            connection,
+            secret_hash=hash_secret(secret),
+            user_id=actor.id,
+            session_id=actor.session_id,
+            resource=resource,
+            lifetime=lifetime,
+        )
+    except psycopg.errors.ForeignKeyViolation:
+        # The session ended after the request was authenticated.
+        raise errors.unauthenticated("The login session has ended. Log in again.") from None
     return secret, expires_at

@@ -4,13 +4,14 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import ExceptionHandlersMap
 
-from services.gateway.api import problem_types
+from services.gateway.api import errors, problem_types
 from services.gateway.api.errors import RequestError
 from services.gateway.api.problem_types import KINDS, ProblemType
 from services.gateway.api.query_parameters import QueryError, annotations
@@ -39,6 +40,8 @@ def of(
     if isinstance(error, ExceptionGroup):  # noqa: F821  services run on Python 3.11
         # Litestar raises a group if a dependency translates the error of its handler.
         return of(error.exceptions[0], path=path, handler=handler)
+    if isinstance(error, psycopg.errors.IntegrityError):
+        error = _of_race(error)
     if isinstance(error, RequestError):
         fields = [{"field": name, "message": str(error)} for name in error.fields]
         document = _document(error.type, str(error), fields) | dict(error.members)
@@ -62,6 +65,20 @@ def of(
         type_ = ProblemType.INTERNAL_ERROR
         detail = "The console failed. Report the problem with the id of the request."
     return _document(type_, detail), _headers(type_, KINDS[type_].retry_after)
+
+
+def _of_race(error: psycopg.errors.IntegrityError) -> Exception:
+    """Return the refusal of a change that another request overtook; the error itself if none did.
+
+    Handlers check what they refer to, but it can be deleted, or added, before their statement runs.
+    """
+    if isinstance(error, psycopg.errors.ForeignKeyViolation):
+        return errors.not_found()
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return RequestError(
+            ProblemType.ALREADY_EXISTS, "An object with this name was added at the same time."
+        )
+    return error
 
 
 def field_errors(

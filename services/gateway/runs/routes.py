@@ -8,7 +8,6 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 import msgspec
-import psycopg
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, Parameter
@@ -107,20 +106,16 @@ class RunController(Controller):
         limit = context.run_limits.waiting
         if await store.waiting(db) >= limit:
             raise errors.busy(f"{limit} runs are already waiting. Try again later.")
-        try:
-            await store.insert(
-                db,
-                run_id=run_id,
-                user_id=request.user.id,
-                username=request.user.username,
-                peer=audit.peer,
-                script=data.script,
-                timeout_seconds=data.timeout_seconds,
-                vps_ids=[vps.id for vps in targets],
-            )
-        except psycopg.errors.ForeignKeyViolation:
-            # A server was removed after it was selected.
-            raise errors.not_found() from None
+        await store.insert(
+            db,
+            run_id=run_id,
+            user_id=request.user.id,
+            username=request.user.username,
+            peer=audit.peer,
+            script=data.script,
+            timeout_seconds=data.timeout_seconds,
+            vps_ids=[vps.id for vps in targets],
+        )
         run = await store.get(db, run_id=run_id, visibility=EVERYTHING)
         assert run is not None
         audit.done(f"run:{run_id}", f"servers: {len(targets)}", action="command.start")

@@ -50,6 +50,14 @@ async def fail(db: UseConnection) -> None:
     raise ZeroDivisionError
 
 
+@post("/dangle")
+async def dangle(db: UseConnection) -> None:
+    await db.execute(
+        "INSERT INTO ws_tickets (secret_hash, user_id, session_id, resource, expires_at)"
+        " VALUES ('a', gen_random_uuid(), gen_random_uuid(), 'fleet/realtime', now())"
+    )
+
+
 @post("/callback", opt={ACTION: Action.VPS_CREATE})
 async def callback(request: Handled, db: UseConnection) -> None:
     async def bus_is_away() -> None:
@@ -144,6 +152,7 @@ async def gateway(database_url: str) -> AsyncIterator[Gateway]:
                 insert,
                 refuse,
                 fail,
+                dangle,
                 callback,
                 lose_before_commit,
                 lose_before_query,
@@ -198,6 +207,14 @@ async def test_what_was_done_is_audited_once_it_is_committed(gateway: Gateway) -
         await gateway.client.post("/insert")
     entries = [entry for entry in logs if entry["event"] == "allowed"]
     assert [(entry["action"], entry["object"]) for entry in entries] == [("vps.create", "user:new")]
+
+
+async def test_a_change_that_another_request_overtook_is_refused(gateway: Gateway) -> None:
+    assert (await gateway.client.post("/insert")).status_code == 201
+    answer = await gateway.client.post("/insert")
+    assert (answer.status_code, answer.json()["type"]) == (409, ProblemType.ALREADY_EXISTS)
+    answer = await gateway.client.post("/dangle")
+    assert (answer.status_code, answer.json()["type"]) == (404, ProblemType.NOT_FOUND)
 
 
 async def test_without_an_entry_nothing_is_committed(gateway: Gateway) -> None:

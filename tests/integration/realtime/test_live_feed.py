@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
@@ -72,6 +73,21 @@ async def test_a_ticket_opens_once_and_only_what_it_is_for(world: World) -> None
     expired = await ticket(user, FLEET)
     await world.sql("UPDATE ws_tickets SET expires_at = now() - interval '1 s'")
     assert await refused(f"{world.ws}/{FLEET}?ticket={expired}") == 401
+
+
+async def test_a_session_that_ends_during_the_request_gets_no_ticket(world: World) -> None:
+    user = await world.user("member")
+    async with await psycopg.AsyncConnection.connect(world.database_url) as connection:
+        # The request waits for this deletion after it was authenticated.
+        await connection.execute(
+            "DELETE FROM sessions WHERE user_id = (SELECT id FROM users WHERE username = %s)",
+            [(await user.get("/auth/me")).json()["username"]],
+        )
+        asked = asyncio.create_task(user.post("/ws-tickets", json={"resource": FLEET}))
+        await asyncio.sleep(0.5)
+        assert not asked.done()
+    answer = await asked
+    assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthenticated")
 
 
 async def test_a_foreign_page_cannot_open_a_socket(world: World) -> None:

@@ -65,7 +65,7 @@ function asDrawn(colors: typeof DARK) {
   });
 }
 
-export function antdTheme(dark: boolean): ThemeConfig {
+export function antdTheme(dark: boolean, animated: boolean): ThemeConfig {
   const colors = dark ? DARK : LIGHT;
   return {
     algorithm: [
@@ -75,6 +75,8 @@ export function antdTheme(dark: boolean): ThemeConfig {
     ],
     token: {
       ...colors,
+      // Even the shortest animation of a dialog starts small, and a click in that frame misses.
+      motion: animated,
       fontFamily: "var(--font)",
       // The compact algorithm reduces this to 34.
       controlHeight: 38,

@@ -9,6 +9,7 @@ import { useConsoleFormat } from "@/features/preferences/use-console-format";
 import { usePrefersDark } from "@/features/preferences/use-prefers-dark";
 import { DarkThemeProvider } from "@/lib/theme";
 import { FormatProvider } from "@/lib/use-format";
+import { useMedia } from "@/lib/use-media";
 
 const RETRIES = 2;
 
@@ -49,7 +50,8 @@ export function Providers({ children }: { children: ReactNode }) {
   const dark = usePrefersDark();
   const locale = useAntdLocale();
   const format = useConsoleFormat();
-  const theme = useMemo(() => antdTheme(dark), [dark]);
+  const animated = !useMedia("(prefers-reduced-motion: reduce)");
+  const theme = useMemo(() => antdTheme(dark, animated), [dark, animated]);
   useEffect(() => {
     document.documentElement.dataset["theme"] = dark ? "dark" : "light";
   }, [dark]);
