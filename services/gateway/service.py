@@ -16,7 +16,6 @@ from services.gateway.app import create_app
 from services.gateway.audit import consumer as audit_consumer
 from services.gateway.context import Context
 from services.gateway.fleet.live_hub import LiveHub
-from services.gateway.fleet.presence import PresenceBoard
 from services.gateway.http_protocol import LimitedHttpProtocol, LimitedSocketProtocol
 from services.gateway.maintenance import keep_running
 from services.gateway.metrics import store as metric_store
@@ -26,6 +25,7 @@ from services.gateway.servers import event_consumer, live_refresh
 from services.gateway.servers.key_rotation import keep_rotating
 from services.gateway.settings import GatewaySettings
 from services.gateway.timing import DEFAULT_TIMING, GatewayTiming
+from services.kit.agents.presence import PresenceBoard
 from services.kit.bus import subjects
 from services.kit.bus.consumer import Consumer
 from services.kit.database import pool as database

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from services.gateway.fleet.presence import DEFAULT_TIMING as PRESENCE_TIMING
-from services.gateway.fleet.presence import PresenceTiming
+from services.kit.agents.presence import DEFAULT_TIMING as PRESENCE_TIMING
+from services.kit.agents.presence import PresenceTiming
 from services.kit.agents.timing import DEFAULT_TIMING as COMMAND_TIMING
 from services.kit.agents.timing import CommandTiming
 

@@ -35,12 +35,12 @@ from services.gateway.docker.schemas import (
     Stats,
     StatsPoint,
 )
-from services.gateway.fleet.presence import Status
 from services.gateway.servers import agent_errors
 from services.gateway.servers.access import IN_TRANSACTION, OwnedServer
 from services.gateway.servers.agent_calls import Agent, UseAgent
 from services.gateway.servers.mapping import powers
 from services.kit.access import Action
+from services.kit.agents.presence import Status
 from services.kit.database import pool as database
 
 READ_TIMEOUT = 10.0  # seconds

@@ -18,15 +18,15 @@ from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge
 
 from flotilla.v1.metrics_pb2 import PerformanceSnapshotBatch
-from services.gateway.fleet.presence import (
+from services.gateway.fleet.server_state import Server
+from services.kit.access import Object
+from services.kit.agents.presence import (
     DEFAULT_TIMING,
     PresenceBoard,
     PresenceTiming,
     Status,
     judge,
 )
-from services.gateway.fleet.server_state import Server
-from services.kit.access import Object
 from services.kit.errors import PoisonError
 from services.kit.metrics import bundles
 from services.kit.metrics import fields as metric_fields

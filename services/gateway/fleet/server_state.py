@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot
-from services.gateway.fleet.presence import Status
 from services.kit.access import Object
+from services.kit.agents.presence import Status
 from services.kit.metrics import fields as metric_fields
 
 PROCESSES_AGE = timedelta(minutes=1)  # agents report them every 15 seconds

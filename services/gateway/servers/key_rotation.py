@@ -8,9 +8,9 @@ import structlog
 
 from flotilla.v1.command_pb2 import Command, RotateAction
 from services.gateway.context import Context
-from services.gateway.fleet.presence import Status
 from services.gateway.servers import store as server_store
 from services.kit.agents.commands import CommandError, Signer, execute, new_command
+from services.kit.agents.presence import Status
 from services.kit.database import pool as database
 from services.kit.errors import FlotillaError, TransientError
 

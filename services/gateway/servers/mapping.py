@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flotilla.v1 import agent_pb2, bus_pb2
-from services.gateway.fleet.presence import Status
 from services.gateway.fleet.server_state import Server
 from services.gateway.servers import schemas
 from services.gateway.servers import store as server_store
+from services.kit.agents.presence import Status
 
 _FILES = {
     agent_pb2.Powers.FILE_ACCESS_READ: "read",

@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.typing import Origin
 
 from flotilla.v1.agent_pb2 import BatchAck
-from services.gateway.fleet.presence import PresenceTiming
 from services.gateway.timing import GatewayTiming
+from services.kit.agents.presence import PresenceTiming
 from tests.fixtures.claims import free_port
 from tests.fixtures.scripted_agent import ScriptedAgent, now_ms, snapshot
 from tests.fixtures.world import World

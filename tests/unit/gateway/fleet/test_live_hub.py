@@ -2,8 +2,8 @@ import asyncio
 from uuid import UUID
 
 from services.gateway.fleet.live_hub import LiveHub
-from services.gateway.fleet.presence import PresenceBoard
 from services.kit.access import Kind, Object
+from services.kit.agents.presence import PresenceBoard
 
 
 async def test_the_mailbox_of_a_slow_viewer_keeps_only_the_newest() -> None:

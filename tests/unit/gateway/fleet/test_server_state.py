@@ -3,9 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flotilla.v1.metrics_pb2 import PerformanceSnapshot, ProcessStats, Temperature
-from services.gateway.fleet.presence import Status
 from services.gateway.fleet.server_state import Server
 from services.kit.access import Kind, Object
+from services.kit.agents.presence import Status
 
 
 def test_the_processes_of_one_sample_stay_for_a_minute() -> None:

@@ -6,11 +6,11 @@ from uuid import UUID
 import msgspec
 
 from flotilla.v1 import agent_pb2
-from services.gateway.fleet.presence import Status
 from services.gateway.fleet.server_state import Server
 from services.gateway.servers import mapping, schemas
 from services.gateway.servers.access import object_of
 from services.gateway.servers.store import Vps
+from services.kit.agents.presence import Status
 
 KEY = b"\x01" * 32
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

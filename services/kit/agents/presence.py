@@ -119,6 +119,10 @@ class PresenceBoard:
                 presence.edge_id, time.monotonic() - max(age, 0.0), presence.changed_at_unix_ms
             )
 
+    def has_live_edge(self, now: float) -> bool:
+        """Tell whether any edge is alive. `now` is a monotonic time."""
+        return any(now - beat <= self._timing.edge_silence for beat in self._edges.values())
+
     def connected_for(self, vps_id: str, now: float) -> float | None:
         """Return for how many seconds the agent has been connected to a live edge.
 

@@ -1,6 +1,6 @@
 import pytest
 
-from services.gateway.fleet.presence import Status, judge
+from services.kit.agents.presence import Status, judge
 
 
 @pytest.mark.parametrize(
