@@ -60,6 +60,13 @@ class Action(StrEnum):
     USER_UPDATE = "user.update"
     ORGANISATION_CREATE = "organisation.create"
     AUDIT_READ = "audit.read"
+    ALERT_LIST = "alert.list"
+    ALERT_READ = "alert.read"
+    ALERT_WRITE = "alert.write"
+    CHANNEL_WRITE = "channel.write"
+    """Change where notifications go, and try it. A channel may contain secrets of others."""
+    OUTBOUND_READ = "outbound.read"
+    OUTBOUND_UPDATE = "outbound.update"
 
 
 class Scope(StrEnum):
@@ -76,6 +83,8 @@ class Scope(StrEnum):
     FILES_WRITE = "files:write"
     TERMINALS_OPEN = "terminals:open"
     AUDIT_READ = "audit:read"
+    ALERTS_READ = "alerts:read"
+    ALERTS_WRITE = "alerts:write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +158,7 @@ _ON_HOST = frozenset(
 )
 _ACTIONS: dict[Kind, frozenset[Action]] = {
     Kind.ACCOUNT: frozenset({Action.ACCOUNT_READ, Action.ACCOUNT_UPDATE}),
-    Kind.FLEET: frozenset({Action.FLEET_READ, Action.COMMAND_LIST}),
+    Kind.FLEET: frozenset({Action.FLEET_READ, Action.COMMAND_LIST, Action.ALERT_LIST}),
     Kind.SERVER: _ON_HOST
     | frozenset(
         {
@@ -172,6 +181,9 @@ _ACTIONS: dict[Kind, frozenset[Action]] = {
             Action.ORGANISATION_UPDATE,
             Action.ORGANISATION_DELETE,
             Action.MEMBER_UPDATE,
+            Action.ALERT_READ,
+            Action.ALERT_WRITE,
+            Action.CHANNEL_WRITE,
         }
     ),
     Kind.PLATFORM: frozenset(
@@ -180,6 +192,8 @@ _ACTIONS: dict[Kind, frozenset[Action]] = {
             Action.USER_UPDATE,
             Action.ORGANISATION_CREATE,
             Action.AUDIT_READ,
+            Action.OUTBOUND_READ,
+            Action.OUTBOUND_UPDATE,
         }
     ),
 }
@@ -191,9 +205,10 @@ _VIEWERS_MAY = frozenset(
         Action.COMMAND_READ,
         Action.DOCKER_READ,
         Action.ORGANISATION_READ,
+        Action.ALERT_READ,
     }
 )
-_OPERATORS_MAY = _VIEWERS_MAY | _ON_HOST
+_OPERATORS_MAY = _VIEWERS_MAY | _ON_HOST | {Action.ALERT_WRITE}
 _OWNERS_MAY = _ACTIONS[Kind.SERVER] | _ACTIONS[Kind.ORGANISATION]
 _ADMINS_MAY = _OWNERS_MAY - {Action.ORGANISATION_DELETE}
 _MAY: dict[OrganisationRole, frozenset[Action]] = {
@@ -225,6 +240,10 @@ _SCOPES: dict[Scope, frozenset[Action]] = {
     Scope.FILES_WRITE: frozenset({Action.FILES_READ, Action.FILES_WRITE}),
     Scope.TERMINALS_OPEN: frozenset({Action.SHELL_READ, Action.SHELL_OPEN}),
     Scope.AUDIT_READ: frozenset({Action.AUDIT_READ}),
+    Scope.ALERTS_READ: frozenset({Action.ALERT_LIST, Action.ALERT_READ}),
+    Scope.ALERTS_WRITE: frozenset(
+        {Action.ALERT_LIST, Action.ALERT_READ, Action.ALERT_WRITE, Action.CHANNEL_WRITE}
+    ),
 }
 # Roles that may watch the terminals of others, read their recordings and end them.
 _OVERSEERS = frozenset({OrganisationRole.OWNER, OrganisationRole.ADMIN})

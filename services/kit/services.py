@@ -103,6 +103,17 @@ _SERVICES = (
         settings_path="services.shellproxy.settings:ShellproxySettings",
         run_path="services.shellproxy.service:run",
     ),
+    Service(
+        name="alerting",
+        nats_user=User.ALERTING,
+        settings_path="services.alerting.settings:AlertingSettings",
+        run_path="services.alerting.service:run",
+        durables=(
+            DurableConsumer(
+                Durable.ALERTING_EVALUATE_TELEMETRY, Stream.TELEMETRY, max_ack_pending=5_000
+            ),
+        ),
+    ),
 )
 
 SERVICES: Mapping[str, Service] = MappingProxyType({service.name: service for service in _SERVICES})

@@ -20,6 +20,7 @@ class Durable(StrEnum):
     INGEST_WRITE_TELEMETRY = "ingest-write-telemetry"
     GATEWAY_RECORD_EVENTS = "gateway-record-events"
     GATEWAY_RECORD_AUDIT = "gateway-record-audit"
+    ALERTING_EVALUATE_TELEMETRY = "alerting-evaluate-telemetry"
 
 
 class Bucket(StrEnum):
@@ -37,6 +38,7 @@ class User(StrEnum):
     ROLLUP = "rollup"
     GATEWAY = "gateway"
     SHELLPROXY = "shellproxy"
+    ALERTING = "alerting"
     OPERATOR = "operator"
     REPAIR = "repair"
 

@@ -32,4 +32,6 @@ class Place:
 
 TOTP_SEED = EncryptedColumn("totp_factors", "seed", key="user_id")
 
-ENCRYPTED_COLUMNS = (TOTP_SEED,)
+CHANNEL_CONFIG = EncryptedColumn("alert_channels", "config", key="id")
+
+ENCRYPTED_COLUMNS = (TOTP_SEED, CHANNEL_CONFIG)

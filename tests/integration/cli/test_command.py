@@ -134,6 +134,7 @@ async def test_status_succeeds_when_all_answer_and_fails_when_one_does_not(
         "rollup",
         "gateway",
         "shellproxy",
+        "alerting",
     }
     await own_world.stop("writer")
     code, out, _ = await run(own_world.environment(), "status")

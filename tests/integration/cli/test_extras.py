@@ -25,6 +25,7 @@ WITHOUT = {
     "rollup": "edge",
     "gateway": "edge",
     "shellproxy": "gateway",
+    "alerting": "gateway",
 }
 
 

@@ -50,13 +50,19 @@ SERVER = {
 }
 ORGANISATION = {
     "organisation.read": "viewer",
+    "alert.read": "viewer",
+    "alert.write": "operator",
+    "channel.write": "admin",
     "vps.create": "admin",
     "organisation.update": "admin",
     "member.update": "admin",
     "organisation.delete": "owner",
 }
-EVERYBODY = {"account.read", "account.update", "fleet.read", "command.list"}
-PLATFORM_ADMINISTRATORS = {"user.read", "user.update", "organisation.create", "audit.read"}
+EVERYBODY = {"account.read", "account.update", "fleet.read", "command.list", "alert.list"}
+PLATFORM_ADMINISTRATORS = {"user.read", "user.update", "organisation.create", "audit.read"} | {
+    "outbound.read",
+    "outbound.update",
+}
 TERMINAL = {"shell.read", "shell.open"}
 RANKS = {"viewer": 0, "operator": 1, "admin": 2, "owner": 3}
 

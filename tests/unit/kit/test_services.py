@@ -33,6 +33,7 @@ LOADS = {
     "rollup": DATABASE,
     "gateway": {*DATABASE, *HTTP, "cryptography"},
     "shellproxy": {*DATABASE, "cryptography"},
+    "alerting": {*DATABASE, "cryptography"},
 }
 FOLDERS = {
     "edge": "services.ingest",
@@ -40,6 +41,7 @@ FOLDERS = {
     "rollup": "services.ingest",
     "gateway": "services.gateway",
     "shellproxy": "services.shellproxy",
+    "alerting": "services.alerting",
 }
 
 

@@ -50,6 +50,12 @@ PUBLISH_REFUSED = [
     ("shellproxy", "flotilla.shell.abc.control"),
     ("shellproxy", "flotilla.enrolment.redeem"),
     ("shellproxy", "_INBOX_gateway.abc"),
+    ("alerting", f"flotilla.telemetry.{VPS}.performance"),
+    ("alerting", f"flotilla.event.vps.{VPS}.connected"),
+    ("alerting", f"flotilla.agent.{VPS}.command"),
+    ("alerting", f"$KV.presence.{VPS}"),
+    ("alerting", f"$KV.agents.{VPS}"),
+    ("alerting", "$JS.ACK.TELEMETRY.ingest-write-telemetry.1.1.1.1.1"),
     ("rollup", f"flotilla.agent.{VPS}.command"),
     ("rollup", f"flotilla.agent.{VPS}.pty"),
     ("repair", f"flotilla.agent.{VPS}.command"),
@@ -69,7 +75,7 @@ PUBLISH_REFUSED = [
     ("operator", "flotilla.enrolment.redeem"),
     *(
         (user, f"$JS.API.{what}")
-        for user in ("edge", "writer", "gateway", "shellproxy", "operator")
+        for user in ("edge", "writer", "gateway", "shellproxy", "alerting", "operator")
         for what in (
             "STREAM.CREATE.MINE",
             "STREAM.DELETE.TELEMETRY",
@@ -101,6 +107,9 @@ SUBSCRIBE_REFUSED = [
     ("shellproxy", "flotilla.shell.*.output"),
     ("shellproxy", "_INBOX_gateway.>"),
     ("gateway", "_INBOX_edge.>"),
+    ("alerting", "flotilla.telemetry.>"),
+    ("alerting", "flotilla.agent.>"),
+    ("alerting", "_INBOX_gateway.>"),
     ("provision", "flotilla.>"),
     ("operator", "$KV.>"),
     ("operator", "_INBOX_gateway.>"),
