@@ -14,6 +14,8 @@ from services.gateway.accounts.login_sessions import LoginSessionController, cha
 from services.gateway.accounts.preferences import PreferencesController
 from services.gateway.accounts.request_origin import check_write
 from services.gateway.accounts.routes import SessionController
+from services.gateway.alerts.channels import AlertChannelController, OutboundController
+from services.gateway.alerts.routes import AlertRuleController, list_events
 from services.gateway.api import problems, transaction
 from services.gateway.api.compression import COMPRESSED
 from services.gateway.api.open_requests import remembered
@@ -102,6 +104,10 @@ def _api() -> Router:
             register,
             TicketController,
             RunController,
+            AlertRuleController,
+            list_events,
+            AlertChannelController,
+            OutboundController,
             audit_routes.audit,
             audit_routes.export_audit,
             install.bootstrap,

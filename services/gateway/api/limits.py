@@ -28,6 +28,8 @@ CHALLENGES_OF_USER = 10  # log-ins that wait for a code
 SESSIONS_OF_USER = 50  # log-ins; a further one ends the oldest
 REQUESTS_OF_TOKEN = 3_000  # a minute, on one gateway
 SERVERS_OF_ORGANISATION = 10_000
+RULES_OF_ORGANISATION = 1_000
+CHANNELS_OF_ORGANISATION = 100
 
 REFUSED = prometheus_client.Counter(
     "flotilla_gateway_shares_refused_total",

@@ -97,33 +97,40 @@ async def find_owned(
     return [check_owned(found.get(vps_id), actor, action, audit) for vps_id in vps_ids]
 
 
-def organisation_for(actor: Actor, asked: UUID | None, audit: RequestAudit) -> UUID:
-    """Return the organisation for a new server: the one asked for, or the only possible one.
+def organisation_for(
+    actor: Actor,
+    asked: UUID | None,
+    audit: RequestAudit,
+    *,
+    action: Action = Action.VPS_CREATE,
+    things: str = "servers",
+) -> UUID:
+    """Return the organisation for something new: the one asked for, or the only possible one.
 
     Raises:
-        RequestError: the actor may not add servers to it, or may to none or to several.
+        RequestError: the actor may not add such things to it, or may to none or to several.
     """
     possible = [
         organisation
         for organisation, _ in actor.memberships
-        if allow(actor, Action.VPS_CREATE, Object(Kind.ORGANISATION, organisation=organisation))
+        if allow(actor, action, Object(Kind.ORGANISATION, organisation=organisation))
     ]
     if asked is not None:
         if asked not in possible:
-            audit.refused("no right to add servers", object_id=f"organisation:{asked}")
+            audit.refused(f"no right to add {things}", object_id=f"organisation:{asked}")
             if actor.role_in(asked) is None:
                 raise errors.not_found()
             raise errors.forbidden("Your role in this organisation does not allow this.")
         return asked
     if not possible:
-        audit.refused("no right to add servers")
+        audit.refused(f"no right to add {things}")
         raise errors.forbidden(
-            "You belong to no organisation to which you may add servers. Ask an administrator of"
-            " your organisation for the role admin."
+            f"You belong to no organisation to which you may add {things}. Ask an administrator of"
+            " your organisation for a role that allows it."
         )
     if len(possible) > 1:
         raise errors.invalid(
-            "You may add servers to several organisations. Name one in `organisation_id`.",
+            f"You may add {things} to several organisations. Name one in `organisation_id`.",
             "organisation_id",
         )
     return possible[0]

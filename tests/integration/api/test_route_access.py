@@ -47,6 +47,15 @@ FILES = "/api/v1/vps/{vps_id:uuid}/files"
 FILE = {"path": "/srv/f"}
 MOVE = {**FILE, "destination": "/srv/g"}
 FACTORS = "/api/v1/auth/factors"
+RULE = {
+    "name": "made",
+    "metric_type": "cpu_usage",
+    "comparison_operator": ">",
+    "threshold": 90,
+    "duration_seconds": 60,
+    "scope": {"all": True},
+    "organisation_id": "<organisation_id>",
+}
 BODIES = {
     f"{FACTORS}/totp": {"password": PASSWORD},
     f"{FACTORS}/totp/confirmation": {"code": "000000"},
@@ -78,6 +87,21 @@ BODIES = {
     "/api/v1/auth/password": {"current": "wrong", "new": PASSWORD},
     "/api/v1/tokens": {"name": "made", "scopes": ["fleet:read"]},
     "/api/v1/vps/{vps_id:uuid}/shares": {"username": "<username>", "level": "viewer"},
+    "/api/v1/alerts/rules": RULE,
+    "/api/v1/alerts/rules/preview": {
+        **RULE,
+        "start": "2026-11-26T08:00:00Z",
+        "end": "2026-11-26T09:00:00Z",
+    },
+    "/api/v1/alerts/rules/{rule_id:uuid}": {"name": "renamed"},
+    "/api/v1/alerts/channels": {
+        "name": "made",
+        "type": "webhook",
+        "config": {"url": "https://hooks.example.com"},
+        "organisation_id": "<organisation_id>",
+    },
+    "/api/v1/alerts/channels/{channel_id:uuid}": {"name": "renamed"},
+    "/api/v1/settings/outbound": {"allowed": []},
     f"{FILES}/download-tickets": FILE,
     f"{FILES}/mkdir": FILE,
     f"{FILES}/rename": MOVE,
@@ -157,6 +181,8 @@ class Own:
     action: str = "start"
     image_id: str = "0" * 64
     series_id: str = "0"
+    rule_id: str = ABSENT
+    channel_id: str = ABSENT
 
 
 async def added(world: World, cast: Cast, who: str, path: str) -> Own:
@@ -183,6 +209,8 @@ async def added(world: World, cast: Cast, who: str, path: str) -> Own:
         run_id=str(uuid4()),
         session_id=uuid4().hex,
         series_id=str(series_id),
+        rule_id=str(uuid4()),
+        channel_id=str(uuid4()),
     )
     me = cast.ids.get(who, cast.ids["owner"])
     await world.sql(
@@ -240,6 +268,23 @@ async def added(world: World, cast: Cast, who: str, path: str) -> Own:
             hash=token_bytes(32),
             owner=cast.ids["owner"],
         )
+    if "{rule_id" in path:
+        await world.sql(
+            "INSERT INTO alert_rules (id, organisation_id, name, metric_type, comparison_operator,"
+            " threshold, duration_seconds, server_ids, tags, all_servers, severity, enabled)"
+            " VALUES (%(id)s, %(organisation)s, 'own', 'cpu_usage', '>', 90, 60, '{}', '{}', true,"
+            " 'info', false)",
+            id=own.rule_id,
+            organisation=own.organisation_id,
+        )
+    if "{channel_id" in path:
+        await world.sql(
+            "INSERT INTO alert_channels (id, organisation_id, name, type, target, config)"
+            " VALUES (%(id)s, %(organisation)s, 'own', 'webhook', 'example.com', %(config)s)",
+            id=own.channel_id,
+            organisation=own.organisation_id,
+            config=b"\x01" + token_bytes(60),
+        )
     if "{token_id" in path:
         await world.sql(
             "INSERT INTO api_tokens (id, user_id, name, secret_hash, scopes, expires_at)"
@@ -291,11 +336,12 @@ def is_done(answer: httpx.Response) -> bool:
 # The least role for each action on a server or an organisation, as in the table of the manual.
 LEAST = {
     "viewer": {"vps.read", "metrics.read", "traffic.read", "command.read", "docker.read"}
-    | {"organisation.read"},
+    | {"organisation.read", "alert.read"},
     "operator": {"command.run", "docker.act", "files.read", "files.write"}
-    | {"shell.read", "shell.open"},
+    | {"shell.read", "shell.open", "alert.write"},
     "admin": {"vps.create", "vps.update", "vps.delete", "vps.enrol", "vps.share"}
-    | {"traffic.update", "traffic.correct", "organisation.update", "member.update"},
+    | {"traffic.update", "traffic.correct", "organisation.update", "member.update"}
+    | {"channel.write"},
     "owner": {"organisation.delete"},
 }
 ASCENDING = ["viewer", "operator", "admin", "owner"]
@@ -313,7 +359,7 @@ def outcome(who: str, method: str, path: str, action: Action) -> int | None:
     if method == "DELETE" and path.endswith("/members/{user_id:uuid}"):
         least = "admin"  # of others; every member may leave
     is_of_organisation = action in {"vps.create", "member.update"} or action.startswith(
-        "organisation."
+        ("organisation.", "alert.", "channel.")
     )
     role = who.removeprefix("shared ")
     if role not in ASCENDING or (is_of_organisation and who in SHARED):

@@ -600,6 +600,194 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alerts/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the alert rules of your organisations by name */
+        get: operations["listAlertRules"];
+        put?: never;
+        /**
+         * Add an alert rule
+         * @description Add a rule to `organisation_id`, or to the caller's only organisation.
+         */
+        post: operations["createAlertRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/rules/{rule_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get one alert rule */
+        get: operations["getAlertRule"];
+        /** The same as PATCH: fields that are left out stay as they are */
+        put: operations["replaceAlertRule"];
+        post?: never;
+        /** Delete an alert rule; its alerts end and stay in the history */
+        delete: operations["deleteAlertRule"];
+        options?: never;
+        head?: never;
+        /**
+         * Change an alert rule
+         * @description Change a rule. If its condition changes, its alerts end, and it starts anew.
+         */
+        patch: operations["updateAlertRule"];
+        trace?: never;
+    };
+    "/api/v1/alerts/rules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show when a rule would have fired
+         * @description Evaluate a rule over stored samples, as the alerting service would have.
+         *
+         *     Where samples are no longer kept, or are too many, the averages of minutes take their place.
+         *     The connection of agents is not stored: for `offline`, a silence of 90 seconds counts as
+         *     offline.
+         */
+        post: operations["previewAlertRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List alerts of your servers, newest first */
+        get: operations["listAlertEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the notification channels of your organisations by name */
+        get: operations["listAlertChannels"];
+        put?: never;
+        /**
+         * Add a notification channel
+         * @description Add a channel to `organisation_id`, or to the caller's only organisation.
+         *
+         *     The configuration is stored encrypted and is never shown again. A private address is
+         *     refused unless a platform administrator has listed it at `/settings/outbound`.
+         */
+        post: operations["createAlertChannel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/channels/{channel_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get one notification channel, without its configuration */
+        get: operations["getAlertChannel"];
+        put?: never;
+        post?: never;
+        /** Delete a notification channel that no rule uses */
+        delete: operations["deleteAlertChannel"];
+        options?: never;
+        head?: never;
+        /** Rename a notification channel, or replace its configuration */
+        patch: operations["updateAlertChannel"];
+        trace?: never;
+    };
+    "/api/v1/alerts/channels/{channel_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the notifications of a channel, newest first */
+        get: operations["listAlertDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/channels/{channel_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test notification
+         * @description Send a test. The log at `/alerts/channels/{channel_id}/deliveries` has its result.
+         *
+         *     A test is sent once and not repeated.
+         */
+        post: operations["testAlertChannel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings/outbound": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the private addresses that notifications may be sent to */
+        get: operations["getOutbound"];
+        /**
+         * Replace the private addresses that notifications may be sent to
+         * @description Replace the list. Public addresses need no entry.
+         */
+        put: operations["replaceOutbound"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -1469,12 +1657,74 @@ export interface components {
             docker_enabled?: boolean | null;
             disabled_collectors?: ("cpu" | "load" | "memory" | "disk" | "disk_io" | "network" | "connections" | "processes" | "uptime" | "temperature" | "docker" | "generic")[] | null;
         };
+        /** AlertDelivery */
+        AlertDelivery: {
+            id: number;
+            /** @enum {string} */
+            kind: "firing" | "resolved" | "test";
+            event_id: string | null;
+            /**
+             * @description `delivered`: the provider has accepted it
+             * @enum {string}
+             */
+            status: "pending" | "delivered" | "failed";
+            attempts: number;
+            /** @description Why the last attempt failed */
+            error: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** @description Null when it has ended */
+            next_attempt_at: string | null;
+            finished_at: string | null;
+        };
+        /** AlertDeliveryPage */
+        AlertDeliveryPage: {
+            items: components["schemas"]["AlertDelivery"][];
+            total: number;
+        };
+        /** AlertEvent */
+        AlertEvent: {
+            /**
+             * Format: uuid
+             * @description The `incident_id` of notifications
+             */
+            id: string;
+            /** @enum {string} */
+            state: "firing" | "resolved";
+            /** @description Null if the rule was deleted */
+            rule_id: string | null;
+            rule: string;
+            /** Format: uuid */
+            vps_id: string;
+            server: string;
+            metric_type: string;
+            /** @enum {string} */
+            severity: "info" | "warning" | "critical";
+            threshold: number;
+            /** @description The value with which it fired */
+            value: number;
+            /** Format: date-time */
+            fired_at: string;
+            resolved_at: string | null;
+            resolved_value: number | null;
+            /**
+             * @description `rule_changed`: the rule changed, or no longer applies to the server
+             * @enum {null|string}
+             */
+            resolve_reason: "measured" | "rule_changed" | null;
+        };
+        /** AlertEventPage */
+        AlertEventPage: {
+            items: components["schemas"]["AlertEvent"][];
+            /** @description Counted up to 100 000 */
+            total: number;
+        };
         /** ApiToken */
         ApiToken: {
             /** Format: uuid */
             id: string;
             name: string;
-            scopes: components["schemas"]["Scope"][];
+            scopes: components["schemas"]["kit_access_Scope"][];
             /** @description Servers that the token is limited to; null for none */
             server_ids: string[] | null;
             /** @description The token also reaches servers with these tags */
@@ -1489,7 +1739,7 @@ export interface components {
         /** ApiTokenCreate */
         ApiTokenCreate: {
             name: string;
-            scopes: components["schemas"]["Scope"][];
+            scopes: components["schemas"]["kit_access_Scope"][];
             server_ids?: string[] | null;
             tags?: string[] | null;
             /** @default 90 */
@@ -1554,6 +1804,49 @@ export interface components {
             agent_address: string;
             /** @description PEM */
             ca_certificate: string;
+        };
+        /** Channel */
+        Channel: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organisation_id: string;
+            name: string;
+            /** @enum {string} */
+            type: "webhook" | "email" | "telegram" | "slack" | "discord" | "ntfy" | "gotify" | "bark";
+            /** @description Host of the provider, without secrets */
+            target: string;
+            /** @description Rules that notify this channel */
+            rules: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        /** ChannelCreate */
+        ChannelCreate: {
+            name: string;
+            /** @enum {string} */
+            type: "webhook" | "email" | "telegram" | "slack" | "discord" | "ntfy" | "gotify" | "bark";
+            /** @description Depends on the type; see the manual. It is encrypted and never shown. */
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description Needed if you may do this in several organisations */
+            organisation_id?: string | null;
+        };
+        /** ChannelPage */
+        ChannelPage: {
+            items: components["schemas"]["Channel"][];
+            total: number;
+        };
+        /** ChannelUpdate */
+        ChannelUpdate: {
+            name?: string;
+            /** @description Replaces the whole configuration */
+            config?: {
+                [key: string]: unknown;
+            };
         };
         /** Code */
         Code: {
@@ -2082,7 +2375,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
-            scopes: components["schemas"]["Scope"][];
+            scopes: components["schemas"]["kit_access_Scope"][];
             /** @description Servers that the token is limited to; null for none */
             server_ids: string[] | null;
             /** @description The token also reaches servers with these tags */
@@ -2095,6 +2388,26 @@ export interface components {
             used_at: string | null;
             /** @description Shown this once */
             token: string;
+        };
+        /** NewChannel */
+        NewChannel: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organisation_id: string;
+            name: string;
+            /** @enum {string} */
+            type: "webhook" | "email" | "telegram" | "slack" | "discord" | "ntfy" | "gotify" | "bark";
+            /** @description Host of the provider, without secrets */
+            target: string;
+            /** @description Rules that notify this channel */
+            rules: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Signs the requests of a webhook. It is shown only now. */
+            signing_secret: string | null;
         };
         /** NewInvitation */
         NewInvitation: {
@@ -2174,6 +2487,11 @@ export interface components {
         /** OrganisationWrite */
         OrganisationWrite: {
             name: string;
+        };
+        /** OutboundSettings */
+        OutboundSettings: {
+            /** @description Private addresses that notifications may be sent to, each with its port, such as `10.0.0.5:587` or `[fd00::5]:587` */
+            allowed: string[];
         };
         /** OutputLine */
         OutputLine: {
@@ -2274,6 +2592,20 @@ export interface components {
             /** @description IANA time zone, such as `Europe/Berlin` */
             time_zone?: string | null;
             first_weekday?: ("monday" | "saturday" | "sunday") | null;
+        };
+        /** Preview */
+        Preview: {
+            intervals: components["schemas"]["PreviewInterval"][];
+            evaluated_samples: number;
+        };
+        /** PreviewInterval */
+        PreviewInterval: {
+            /** Format: uuid */
+            vps_id: string;
+            /** Format: date-time */
+            fired_at: string;
+            /** @description Null if it still fired at the end */
+            resolved_at: string | null;
         };
         /**
          * ProblemType
@@ -2383,6 +2715,110 @@ export interface components {
          * @enum {string}
          */
         Role: "admin" | "member";
+        /** Rule */
+        Rule: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            organisation_id: string;
+            name: string;
+            metric_type: string;
+            /** @enum {string} */
+            comparison_operator: ">" | ">=" | "<" | "<=";
+            threshold: number;
+            duration_seconds: number;
+            scope: components["schemas"]["gateway_alerts_schemas_Scope"];
+            /** @enum {string} */
+            severity: "info" | "warning" | "critical";
+            channel_ids: string[];
+            enabled: boolean;
+            /** @description Why the rule cannot be evaluated; null if it can */
+            broken: string | null;
+            /** @description Servers that the rule applies to now */
+            servers: number;
+            /** @description Servers on which it fires now */
+            firing: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        /** RuleCreate */
+        RuleCreate: {
+            name: string;
+            /** @description A metric of the history, such as `cpu_usage`, or `offline`, which is 1 while the agent is not connected and otherwise 0 */
+            metric_type: string;
+            /**
+             * @description Required, except for `offline`
+             * @enum {null|string}
+             */
+            comparison_operator?: ">" | ">=" | "<" | "<=" | null;
+            /** @description Required, except for `offline` */
+            threshold?: number | null;
+            /** @description Seconds for which every sample must meet the comparison before the rule fires */
+            duration_seconds: number;
+            scope: components["schemas"]["gateway_alerts_schemas_Scope"];
+            /**
+             * @default warning
+             * @enum {string}
+             */
+            severity: "info" | "warning" | "critical";
+            channel_ids?: string[];
+            /** @default true */
+            enabled: boolean;
+            /** @description Needed if you may do this in several organisations */
+            organisation_id?: string | null;
+        };
+        /** RulePage */
+        RulePage: {
+            items: components["schemas"]["Rule"][];
+            total: number;
+        };
+        /** RulePreview */
+        RulePreview: {
+            /** @default preview */
+            name: string;
+            /** @description A metric of the history, such as `cpu_usage`, or `offline`, which is 1 while the agent is not connected and otherwise 0 */
+            metric_type: string;
+            /**
+             * @description Required, except for `offline`
+             * @enum {null|string}
+             */
+            comparison_operator?: ">" | ">=" | "<" | "<=" | null;
+            /** @description Required, except for `offline` */
+            threshold?: number | null;
+            /** @description Seconds for which every sample must meet the comparison before the rule fires */
+            duration_seconds: number;
+            scope: components["schemas"]["gateway_alerts_schemas_Scope"];
+            /**
+             * @default warning
+             * @enum {string}
+             */
+            severity: "info" | "warning" | "critical";
+            channel_ids?: string[];
+            /** @default true */
+            enabled: boolean;
+            /** @description Needed if you may do this in several organisations */
+            organisation_id?: string | null;
+            /** Format: date-time */
+            start: string;
+            /** Format: date-time */
+            end: string;
+        };
+        /** RuleUpdate */
+        RuleUpdate: {
+            name?: string;
+            /** @description A metric of the history, such as `cpu_usage`, or `offline`, which is 1 while the agent is not connected and otherwise 0 */
+            metric_type?: string;
+            comparison_operator?: ">" | ">=" | "<" | "<=";
+            threshold?: number;
+            /** @description Seconds for which every sample must meet the comparison before the rule fires */
+            duration_seconds?: number;
+            scope?: components["schemas"]["gateway_alerts_schemas_Scope"];
+            severity?: "info" | "warning" | "critical";
+            channel_ids?: string[];
+            enabled?: boolean;
+        };
         /** Run */
         Run: {
             /** Format: uuid */
@@ -2552,12 +2988,6 @@ export interface components {
             clock_corrected: boolean;
             detail?: components["schemas"]["Detail"];
         };
-        /**
-         * Scope
-         * @description A group of actions that an API token may be used for.
-         * @enum {string}
-         */
-        Scope: "fleet:read" | "fleet:write" | "metrics:read" | "runs:read" | "runs:write" | "docker:read" | "docker:write" | "files:read" | "files:write" | "terminals:open" | "audit:read";
         /** Series */
         Series: {
             id: number;
@@ -2939,6 +3369,22 @@ export interface components {
              */
             run_as: "agent" | "root";
         };
+        /** Scope */
+        gateway_alerts_schemas_Scope: {
+            server_ids?: string[];
+            tags?: string[];
+            /**
+             * @description All servers of the organisation, also those added later
+             * @default false
+             */
+            all: boolean;
+        };
+        /**
+         * Scope
+         * @description A group of actions that an API token may be used for.
+         * @enum {string}
+         */
+        kit_access_Scope: "fleet:read" | "fleet:write" | "metrics:read" | "runs:read" | "runs:write" | "docker:read" | "docker:write" | "files:read" | "files:write" | "terminals:open" | "audit:read" | "alerts:read" | "alerts:write";
         /**
          * Problem
          * @description RFC 9457; `type` is a URI reference that leads to its description
@@ -4318,6 +4764,559 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": components["schemas"]["OutputLine"] | components["schemas"]["ServerLine"] | components["schemas"]["IdleLine"] | components["schemas"]["RunLine"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAlertRules: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulePage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createAlertRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleCreate"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAlertRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replaceAlertRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleUpdate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteAlertRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateAlertRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                rule_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleUpdate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rule"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewAlertRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RulePreview"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preview"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAlertEvents: {
+        parameters: {
+            query?: {
+                /** @description Only alerts in this state */
+                state?: "firing" | "resolved" | null;
+                /** @description Only alerts of this rule */
+                rule?: string | null;
+                /** @description Only alerts of this server */
+                server?: string | null;
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertEventPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAlertChannels: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createAlertChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelCreate"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewChannel"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAlertChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteAlertChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, nothing follows */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateAlertChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelUpdate"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAlertDeliveries: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDeliveryPage"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testAlertChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request accepted, processing continues off-line */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDelivery"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOutbound: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutboundSettings"];
+                };
+            };
+            /** @description A problem document: what happened, why, what to do, and the request's id */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replaceOutbound: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OutboundSettings"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutboundSettings"];
                 };
             };
             /** @description A problem document: what happened, why, what to do, and the request's id */
