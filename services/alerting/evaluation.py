@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from services.alerting import delivery_store, store
 from services.alerting.timing import AlertingTiming
-from services.alerting.tracks import Evaluation, Tracks
+from services.alerting.tracks import Evaluation, Step, Tracks
 from services.kit.agents.presence import PresenceBoard
 from services.kit.alerts.evaluator import Change, State, is_usable
 from services.kit.bus import subjects
@@ -197,16 +197,26 @@ class Evaluator:
             async with database.transaction(self._pool) as connection:
                 await self._hold(connection)
                 for step in evaluation.steps:
-                    if step.change is Change.FIRED:
-                        await store.insert_event(connection, update=step.update, value=step.value)
-                    elif step.change is Change.RESOLVED:
-                        await store.resolve_event(connection, update=step.update, value=step.value)
+                    await self._store_change(connection, step)
                 newest = {id(step.track): step.update for step in evaluation.steps}
                 await store.put_states(connection, updates=list(newest.values()))
             for step in evaluation.steps:
                 if step.change is not None:
                     CHANGES.labels(step.change).inc()
         evaluation.commit()
+
+    async def _store_change(self, connection: database.Connection, step: Step) -> None:
+        if step.change is None:
+            return
+        age = time.time() - step.state.seen_at / 1000
+        is_old = age > self._timing.catch_up
+        if step.change is Change.FIRED:
+            pause = self._timing.catch_up_pause if is_old else 0.0
+            await store.insert_event(connection, update=step.update, value=step.value, pause=pause)
+            return
+        if is_old:
+            await store.forget_notifications(connection, update=step.update)
+        await store.resolve_event(connection, update=step.update, value=step.value)
 
     async def _watch_presence(self) -> None:
         while True:

@@ -145,10 +145,13 @@ _NOTIFY_RESOLVED: LiteralString = (
 )
 
 
-async def insert_event(connection: AsyncConnection, *, update: Update, value: float) -> bool:
+async def insert_event(
+    connection: AsyncConnection, *, update: Update, value: float, pause: float
+) -> bool:
     """Record that a rule fires, with its notifications; return False if there is nothing to record.
 
-    That is so if the rule changed, the server is gone, or the event is already recorded.
+    That is so if the rule changed, the server is gone, or the event is already recorded. `pause` is
+    the time before the notifications are sent, in seconds.
     """
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
@@ -172,9 +175,10 @@ async def insert_event(connection: AsyncConnection, *, update: Update, value: fl
     if event_id is None:
         return False
     await connection.execute(
-        "INSERT INTO alert_deliveries (channel_id, event_id, kind)"
-        " SELECT channel_id, %(event)s, 'firing' FROM alert_rule_channels WHERE rule_id = %(rule)s",
-        {"event": event_id, "rule": update.rule_id},
+        "INSERT INTO alert_deliveries (channel_id, event_id, kind, next_attempt_at)"
+        " SELECT channel_id, %(event)s, 'firing', clock_timestamp() + %(pause)s * interval '1 second'"
+        " FROM alert_rule_channels WHERE rule_id = %(rule)s",
+        {"event": event_id, "rule": update.rule_id, "pause": pause},
     )
     return True
 
@@ -193,6 +197,16 @@ async def resolve_event(connection: AsyncConnection, *, update: Update, value: f
             "time": to_time(update.state.seen_at),
             "value": value,
         },
+    )
+
+
+async def forget_notifications(connection: AsyncConnection, *, update: Update) -> None:
+    """Delete the notifications of an open alert that nobody has tried to send."""
+    await connection.execute(
+        "DELETE FROM alert_deliveries d USING alert_events e WHERE e.id = d.event_id"
+        " AND e.rule_id = %(rule)s AND e.vps_id = %(vps)s AND e.resolved_at IS NULL"
+        " AND d.status = 'pending' AND d.attempts = 0",
+        {"rule": update.rule_id, "vps": update.vps_id},
     )
 
 

@@ -23,6 +23,10 @@ class AlertingTiming:
 
     Agents need it to connect again.
     """
+    catch_up: float = 300.0
+    """Age from which a change was missed at its time, because no instance was running."""
+    catch_up_pause: float = 10.0
+    """Time before such an alert is notified. If it ended in the meantime, nobody is told."""
     delivery_interval: float = 1.0
     """Interval between looks for notifications to send."""
     first_retry: float = 5.0

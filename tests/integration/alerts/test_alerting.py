@@ -4,12 +4,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest_asyncio
 
+from flotilla.v1.agent_pb2 import BatchAck
 from services.alerting.timing import AlertingTiming
 from tests.fixtures.provider import Provider
 from tests.fixtures.scripted_agent import ScriptedAgent, now_ms, snapshot
@@ -35,9 +37,9 @@ async def provider() -> AsyncIterator[Provider]:
         yield provider
 
 
-async def start(world: World, *names: str) -> None:
+async def start(world: World, *names: str, timing: AlertingTiming = QUICK) -> None:
     for name in names:
-        world.start(name, **({"timing": QUICK} if name == "alerting" else {}))
+        world.start(name, timing=timing if name == "alerting" else None)
     await world.ready(*names)
 
 
@@ -114,7 +116,8 @@ async def test_a_threshold_notifies_once_when_it_fires_and_once_when_it_resolves
     for ago in (4, 3, 2, 1):
         await report(stranger, 99, ago=ago)
         await report(agent, 99, ago=ago)
-    firing = await until(lambda: provider.bodies("/hook") or None, seconds=PATIENCE)
+    await until(lambda: provider.bodies("/hook") or None, seconds=PATIENCE)
+    firing = provider.bodies("/hook")
     (event,) = await stage.events(state="firing")
     fired_at = firing[0].pop("fired_at")
     assert datetime.fromisoformat(fired_at) == datetime.fromisoformat(event["fired_at"])
@@ -181,6 +184,28 @@ async def test_late_and_missing_data_change_nothing(own_world: World, provider: 
     events = {event["rule_id"]: event for event in await stage.events()}
     assert [event["state"] for event in events.values()] == ["firing", "firing"]
     assert events[other["id"]]["value"] == 97
+
+
+async def test_after_an_outage_of_the_service_only_present_alerts_are_notified(
+    own_world: World, provider: Provider
+) -> None:
+    await start(own_world, "edge", "writer", "gateway", "alerting")
+    stage = await staged(own_world, provider)
+    past, present = [await own_world.enrolled(stage.user, name) for name in ("past", "present")]
+    for agent in (past, present):
+        await agent.connect()
+    await stage.rule(duration_seconds=0)
+    await evaluating(own_world, 1)
+    await own_world.stop("alerting")
+    for agent, last in ((past, 1), (present, 98)):
+        await report(agent, 99, ago=60)
+        sequence = await agent.report(snapshot(now_ms() - 50_000, cpu_usage_percent=last))
+        await agent.outcome(BatchAck.OUTCOME_ACCEPTED, sequence)
+    await start(own_world, "alerting", timing=replace(QUICK, catch_up=20.0, catch_up_pause=3.0))
+    await until(lambda: provider.bodies("/hook") or None, seconds=PATIENCE)
+    events = {event["server"]: event["state"] for event in await stage.events()}
+    assert events == {"past": "resolved", "present": "firing"}
+    assert [body["server"] for body in provider.bodies("/hook")] == ["present"]
 
 
 async def test_two_instances_notify_once_and_the_second_takes_over(
@@ -271,12 +296,14 @@ async def test_the_gate_refuses_when_it_connects_and_follows_no_redirect(
         path = f"/alerts/channels/{stage.channel['id']}"
         test = (await stage.user.post(f"{path}/test")).json()
 
-        async def ended() -> dict[str, Any] | None:
+        async def ended() -> dict[str, Any] | bool:
             log = (await stage.user.get(f"{path}/deliveries")).json()["items"]
+            found: dict[str, Any]
             (found,) = [one for one in log if one["id"] == test["id"]]
-            return found if found["status"] != "pending" else None
+            return found["status"] != "pending" and found
 
-        result: dict[str, Any] = await until(ended, seconds=PATIENCE)
+        result = await until(ended, seconds=PATIENCE)
+        assert isinstance(result, dict)
         return result
 
     assert (await outcome(f"{provider.url}/hook"))["status"] == "delivered"
@@ -319,7 +346,7 @@ async def test_a_rule_that_cannot_be_evaluated_is_broken_and_harms_no_other(
 
     async def broken() -> bool:
         rule = (await stage.user.get(f"/alerts/rules/{bad['id']}")).json()
-        return rule["broken"] == "The metric gone does not exist."
+        return bool(rule["broken"] == "The metric gone does not exist.")
 
     await until(broken, seconds=PATIENCE)
 
