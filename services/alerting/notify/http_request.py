@@ -16,6 +16,8 @@ from services.alerting.notify.errors import NotDeliveredError, UndeliverableErro
 TIMEOUT = 20.0  # seconds for the whole request
 MAX_ANSWER = 64 * 1024  # bytes
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d{1,12})(?!\d)")
+_CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,9 @@ async def post(
 
 
 async def _read(reader: asyncio.StreamReader) -> Answer:
-    """Read an answer until its declared end, the end of the connection, or the limit."""
+    """Read an answer until its end, the end of the connection, or the limit."""
     data = b""
-    while len(data) < MAX_ANSWER:
-        head, separator, body = data.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-        if separator and length and len(body) >= int(length[1]):
-            break
+    while len(data) < MAX_ANSWER and not _is_complete(data):
         more = await reader.read(MAX_ANSWER - len(data))
         if not more:
             break
@@ -100,6 +98,19 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
     if found is None:
         raise NotDeliveredError("The answer is not HTTP.")
     return Answer(int(found[1]), data.partition(b"\r\n\r\n")[2])
+
+
+def _is_complete(data: bytes) -> bool:
+    """Tell whether an answer has ended, for providers that leave the connection open."""
+    head, separator, body = data.partition(b"\r\n\r\n")
+    status = _STATUS.match(head)
+    if not separator or status is None:
+        return False
+    if status[1] in {b"204", b"304"}:
+        return True
+    if length := _LENGTH.search(head):
+        return len(body) >= int(length[1])
+    return bool(_CHUNKED.search(head)) and body.endswith(b"0\r\n\r\n")
 
 
 def check(answer: Answer) -> None:

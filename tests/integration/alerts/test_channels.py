@@ -91,6 +91,22 @@ async def test_a_provider_accepts_and_refuses(
                 await channels.send(kind, filled(config, provider), message(firing()), allowed)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ],
+)
+async def test_an_answer_ends_although_the_connection_stays_open(answer: bytes) -> None:
+    async with Provider() as provider:
+        provider.raw["/x"] = answer
+        config = {"url": f"{provider.url}/x"}
+        await channels.send("discord", config, message(firing()), {provider.target})
+        assert len(provider.requests) == 1
+
+
 async def test_discord_mentions_nobody() -> None:
     async with Provider() as provider:
         config = {"url": f"{provider.url}/x"}
