@@ -91,7 +91,7 @@ async def update_preferences(
 
 
 async def insert_organisation(connection: AsyncConnection, *, name: str, owner_id: UUID) -> UUID:
-    """Add an organisation with its owner, and return its id."""
+    """Add an organisation with its owner and the default alert rules, and return its id."""
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             "WITH added AS (INSERT INTO organisations (name) VALUES (%(name)s) RETURNING id)"
@@ -100,8 +100,15 @@ async def insert_organisation(connection: AsyncConnection, *, name: str, owner_i
             {"name": name, "owner_id": owner_id},
         )
         organisation_id: UUID | None = await cursor.fetchone()
-        assert organisation_id is not None
-        return organisation_id
+    assert organisation_id is not None
+    await connection.execute(
+        "INSERT INTO alert_rules (organisation_id, user_id, name, metric_type, comparison_operator,"
+        " threshold, duration_seconds, server_ids, tags, all_servers, severity, enabled)"
+        " SELECT %(id)s, %(owner_id)s, name, metric_type, comparison_operator, threshold,"
+        " duration_seconds, '{}', '{}', true, severity, true FROM default_alert_rules",
+        {"id": organisation_id, "owner_id": owner_id},
+    )
+    return organisation_id
 
 
 async def set_password(connection: AsyncConnection, *, user_id: UUID, password_hash: str) -> None:

@@ -213,3 +213,18 @@ async def test_only_platform_administrators_list_private_addresses(world: World)
     assert (await member.post("/alerts/channels", json=body)).status_code == 201
     assert_problem(await admin.put("/settings/outbound", json={"allowed": ["localhost:80"]}), 422)
     await admin.put("/settings/outbound", json={"allowed": []})
+
+
+async def test_a_new_organisation_has_the_default_rules(world: World) -> None:
+    admin = await world.user("admin")
+    made = await admin.post("/organisations", json={"name": "new"})
+    rules = (await admin.get("/alerts/rules")).json()["items"]
+    assert {rule["organisation_id"] for rule in rules} == {made.json()["id"]}
+    assert [
+        (rule["metric_type"], rule["threshold"], rule["duration_seconds"]) for rule in rules
+    ] == [
+        ("cpu_usage", 95, 1800),
+        ("disk_usage", 90, 900),
+        ("mem_usage", 95, 900),
+        ("offline", 1, 120),
+    ]

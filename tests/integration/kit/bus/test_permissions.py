@@ -215,6 +215,7 @@ async def test_streams_refuse_what_is_new_when_full_and_wait_for_acknowledgement
             assert (config.max_bytes or 0) > 0, stream
         for stream, durable in (
             (Stream.TELEMETRY, Durable.INGEST_WRITE_TELEMETRY),
+            (Stream.TELEMETRY, Durable.ALERTING_EVALUATE_TELEMETRY),
             (Stream.EVENTS, Durable.GATEWAY_RECORD_EVENTS),
             (Stream.EVENTS, Durable.GATEWAY_RECORD_AUDIT),
         ):
