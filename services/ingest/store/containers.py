@@ -86,10 +86,8 @@ async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int)
 
     Return True if there may be more to drop.
     """
-    cursor = await connection.execute(
-        "SELECT drop_chunks('docker_metrics', older_than => %s)", [before]
-    )
-    dropped = len(await cursor.fetchall())
+    cursor = await connection.execute("SELECT drop_chunks_before('docker_metrics', %s)", [before])
+    (dropped,) = await cursor.fetchone() or (0,)
     cursor = await connection.execute(
         "DELETE FROM docker_containers WHERE id IN (SELECT id FROM docker_containers c"
         " WHERE gone_at < %(before)s"
