@@ -150,9 +150,11 @@ def configure(cluster: Cluster) -> None:
         **(EPHEMERAL_SETTINGS if cluster.ephemeral else {}),
         "port": str(cluster.port),
     }
+    # Tests create further roles.
+    roles = "all" if cluster.ephemeral else ",".join(ROLES)
     for name, text in (
         ("postgresql.conf", "".join(f"{key} = {value}\n" for key, value in settings.items())),
-        ("pg_hba.conf", f"host all {','.join(ROLES)} 127.0.0.1/32 scram-sha-256\n"),
+        ("pg_hba.conf", f"host all {roles} 127.0.0.1/32 scram-sha-256\n"),
     ):
         path = cluster.folder / name
         path.write_text(text)

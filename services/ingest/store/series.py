@@ -102,7 +102,7 @@ async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int)
     Return True if there may be more to drop.
     """
     cursor = await connection.execute("SELECT drop_chunks_before('generic_metrics', %s)", [before])
-    (dropped,) = await cursor.fetchone() or (0,)
+    dropped: int = (await cursor.fetchone() or (0,))[0]
     cursor = await connection.execute(_ENDED, {"before": before, "limit": limit})
     ended = [series for (series,) in await cursor.fetchall()]
     if not ended:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import LiteralString, cast
+from typing import LiteralString
 
 import psycopg
 from psycopg import AsyncConnection, sql
@@ -179,12 +179,16 @@ async def _close_to_public(connection: AsyncConnection) -> None:
         for statement in await cursor.fetchall():
             await connection.execute(statement.encode())
         database = connection.info.dbname
-        await cursor.execute("SELECT has_database_privilege('public', %s, 'TEMPORARY')", [database])
-        if await cursor.fetchone():
-            await connection.execute(
-                sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(
-                    sql.Identifier(database)
-                )
+        revoke = sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC")
+        is_open = b"SELECT has_database_privilege('public', current_database(), 'TEMPORARY')"
+        if await (await cursor.execute(is_open)).fetchone():
+            await connection.execute(revoke.format(sql.Identifier(database)))
+        # Instead of failing, REVOKE only warns a role that does not own the database.
+        if await (await cursor.execute(is_open)).fetchone():
+            raise RoleError(
+                f"Every role may create temporary tables in the database {database}, because"
+                f" {connection.info.user} does not own it. As a superuser, run ALTER DATABASE"
+                f" {database} OWNER TO {connection.info.user}."
             )
         await cursor.execute("SELECT has_schema_privilege('public', 'public', 'CREATE')")
         if await cursor.fetchone():
@@ -240,6 +244,6 @@ def _statement(template: LiteralString, grant: Grant, role: str) -> sql.Composed
     kind = sql.SQL("FUNCTION" if grant.privilege == "EXECUTE" else "TABLE")
     column = sql.SQL("({})").format(sql.Identifier(grant.column)) if grant.column else sql.SQL("")
     privilege = sql.SQL("{}{} ON {} {}").format(
-        sql.SQL(cast("LiteralString", grant.privilege)), column, kind, sql.Identifier(grant.object)
+        sql.SQL(grant.privilege), column, kind, sql.Identifier(grant.object)
     )
     return sql.SQL(template).format(privilege, sql.Identifier(role))
