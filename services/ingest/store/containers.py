@@ -33,7 +33,7 @@ INSERT INTO docker_metrics (time, container_db_id, mem_usage, mem_limit, cpu_usa
 SELECT %(time)s, id, %(mem_usage)s, %(mem_limit)s, %(cpu_usage)s,
     %(net_rx)s, %(net_tx)s, %(block_read)s, %(block_write)s
 FROM docker_containers WHERE vps_id = %(vps_id)s AND container_id = %(container_id)s
-ON CONFLICT (container_db_id, time) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 
 

@@ -21,7 +21,7 @@ _INSERT = """
 INSERT INTO generic_metrics (time, series_id, value)
 SELECT %(time)s, id, %(value)s FROM generic_series
 WHERE vps_id = %(vps_id)s AND name = %(name)s AND labels = %(labels)s
-ON CONFLICT (series_id, time) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 _ENDED = """
 SELECT id FROM generic_series s

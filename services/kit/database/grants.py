@@ -3,7 +3,8 @@
 This is the only place that grants anything. `flotilla migrate` grants what is listed and revokes the rest, so a
 table or function without an entry is closed to every service; a test asks for the entry. Foreign keys
 and triggers need no rights of the service, because they run with those of the tables' owner. A privilege in parentheses is
-limited to these columns. A row lock, such as FOR UPDATE, needs UPDATE on any column.
+limited to these columns; hypertables cannot have any, because TimescaleDB fails to grant them once chunks
+are compressed. A row lock, such as FOR UPDATE, needs UPDATE on any column.
 """
 
 import re
@@ -49,7 +50,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "enrolment_tokens": _ONLY_GATEWAY,
     # Samples and their tiers. The gateway deletes those of a server that is deleted.
     "performance_metrics": {
-        "writer": "SELECT (vps_id, time), INSERT",
+        "writer": "INSERT",
         "rollup": "SELECT",
         **_READ_AND_DELETE,
     },
@@ -66,8 +67,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "gateway": "SELECT",
     },
     "docker_metrics": {
-        "writer": "SELECT (container_db_id, time), INSERT",
-        "rollup": "SELECT (container_db_id)",
+        "writer": "INSERT",
+        "rollup": "SELECT",
         **_READ_AND_DELETE,
     },
     "generic_series": {
@@ -76,8 +77,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "gateway": "SELECT",
     },
     "generic_metrics": {
-        "writer": "SELECT (series_id, time), INSERT",
-        "rollup": "SELECT (series_id)",
+        "writer": "INSERT",
+        "rollup": "SELECT",
         **_READ_AND_DELETE,
     },
     # Traffic.

@@ -61,7 +61,7 @@ BY_SERVICE = {
         "SELECT name FROM vps",
         "SELECT script FROM runs",
         "SELECT data FROM run_output",
-        "SELECT cpu_usage FROM performance_metrics",
+        "SELECT vps_id FROM performance_metrics",
         "SELECT value FROM generic_metrics",
         "SELECT * FROM performance_1m",
         "SELECT * FROM audit_entries",
@@ -232,6 +232,15 @@ async def test_a_new_table_or_function_is_closed_until_it_has_an_entry(
             for statement in (b"SELECT * FROM plans", b"SELECT secret()"):
                 with pytest.raises(InsufficientPrivilege):
                     await connection.execute(statement)
+
+
+async def test_no_privilege_is_limited_to_columns_of_a_hypertable(owner: AsyncConnection) -> None:
+    cursor = await owner.execute("SELECT hypertable_name FROM timescaledb_information.hypertables")
+    hypertables = {name for (name,) in await cursor.fetchall()}
+    assert "performance_metrics" in hypertables
+    for service in DATABASE_SERVICES:
+        limited = {grant.object for grant in grants.grants(service) if grant.column}
+        assert not limited & hypertables
 
 
 async def test_functions_with_the_owners_rights_search_temporary_tables_last(
