@@ -1,10 +1,12 @@
-"""What the database role of each service may do.
+"""The privileges of each service's database role.
 
-This is the only place that grants anything. `flotilla migrate` grants what is listed and revokes the rest, so a
-table or function without an entry is closed to every service; a test asks for the entry. Foreign keys
-and triggers need no rights of the service, because they run with those of the tables' owner. A privilege in parentheses is
-limited to these columns; hypertables cannot have any, because TimescaleDB fails to grant them once chunks
-are compressed. A row lock, such as FOR UPDATE, needs UPDATE on any column.
+This is the only place that grants anything. `flotilla migrate` grants what is listed and revokes the
+rest, so a table or function without an entry is closed to every service; a test asks for the entry.
+
+- A privilege with columns in parentheses is limited to them. Hypertables have none of these, because
+  TimescaleDB fails to grant them once chunks are compressed.
+- A row lock, such as FOR UPDATE, needs UPDATE on any column.
+- Foreign keys work with the rights of the tables' owner, so they need no privilege.
 """
 
 import re

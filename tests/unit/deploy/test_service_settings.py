@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.local import settings as local_settings
 from deploy.local.settings import Settings, load, read, save, save_for
 from services.kit.services import DATABASE_SERVICES, SERVICES
 from services.kit.settings import load as load_for_service
@@ -12,6 +13,7 @@ from services.kit.settings import load as load_for_service
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(local_settings, "STATE_PATH_BYTES", 1_000)
     monkeypatch.setenv("FLOTILLA_STATE", str(tmp_path))
     monkeypatch.delenv("DATABASE_URL", raising=False)
     return load({})

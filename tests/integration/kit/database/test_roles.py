@@ -250,7 +250,7 @@ async def test_functions_with_the_owners_rights_search_temporary_tables_last(
         "SELECT proname, proconfig[1] FROM pg_proc"
         " WHERE prosecdef AND pronamespace = 'public'::regnamespace"
     )
-    found = dict(await cursor.fetchall())
+    found: dict[str, str | None] = dict(await cursor.fetchall())
     assert "chain_audit_entry" in found
     for name, path in found.items():
         assert (path or "").endswith("pg_temp"), name
