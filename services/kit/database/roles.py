@@ -49,6 +49,8 @@ async def apply(url: str, logins: Sequence[Login]) -> list[str]:
     Raises:
         RoleError: the owner may not do that, or a role has rights that it must not have.
     """
+    if not logins:  # every service connects as the owner, so nothing is closed to it
+        return []
     async with (
         await AsyncConnection.connect(
             url, autocommit=True, connect_timeout=CONNECT_TIMEOUT
@@ -134,6 +136,7 @@ async def _require_harmless(connection: AsyncConnection, login: Login) -> None:
         "SELECT concat_ws(', ', CASE WHEN rolsuper THEN 'is a superuser' END,"
         " CASE WHEN rolbypassrls THEN 'bypasses row-level security' END,"
         " CASE WHEN rolreplication THEN 'may replicate the database' END,"
+        " CASE WHEN rolcreaterole OR rolcreatedb THEN 'may create roles or databases' END,"
         " CASE WHEN EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)"
         " THEN 'is a member of another role' END,"
         " CASE WHEN EXISTS (SELECT FROM pg_class"

@@ -18,7 +18,14 @@ from services.kit.database import grants, roles
 from services.kit.database.grants import Grant
 from services.kit.database.roles import Login, RoleError
 from services.kit.services import DATABASE_SERVICES, SERVICES
-from tests.fixtures.stack import REFUSING, PostgresServer, copy_of_template, logins, role_url
+from tests.fixtures.stack import (
+    MANAGED_ROLE,
+    REFUSING,
+    PostgresServer,
+    copy_of_template,
+    logins,
+    role_url,
+)
 
 SAMPLE = "(vps_id, time) VALUES (gen_random_uuid(), now())"
 ENTRY = "id, time, actor, action, object, detail, allowed, reason, peer"
@@ -306,6 +313,16 @@ async def test_a_new_role_gets_its_password_and_privileges(new_role: str, own_ur
         async with await AsyncConnection.connect(own, password=current.password) as connection:
             found = await roles.granted(connection, role=new_role)
             assert Grant("vps", "id", "SELECT") in found
+
+
+async def test_a_role_that_the_owner_cannot_change_only_gets_its_privileges(
+    owner: AsyncConnection, own_url: str
+) -> None:
+    login = Login("writer", MANAGED_ROLE, "x" * 40)
+    (line,) = await roles.apply(own_url, [login])
+    assert line.startswith(f"role {MANAGED_ROLE} updated: ")
+    assert await roles.granted(owner, role=MANAGED_ROLE) == grants.grants("writer")
+    assert await roles.apply(own_url, [login]) == [f"role {MANAGED_ROLE} up to date"]
 
 
 @pytest.mark.parametrize(
