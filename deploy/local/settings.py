@@ -1,4 +1,8 @@
-"""The local stack's settings, which are created once and kept in $FLOTILLA_STATE/flotilla.env."""
+"""The local stack's settings, which are created once and kept in $FLOTILLA_STATE/flotilla.env.
+
+That file is for the stack and the `flotilla` command. A service gets a file of its own with the
+settings that it reads.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,26 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from deploy.local.timescaledb import ROLE
 from deploy.local.waiting import StackError
 from services.kit.bus.subjects import User
+from services.kit.services import DATABASE_SERVICES, Service
+from services.kit.settings import url_variable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # supervisord's socket is in the state folder, and the path of a Unix socket has at most 107 bytes.
 STATE_PATH_BYTES = 70
 
 NATS_PASSWORDS = tuple(f"FLOTILLA_NATS_{user.upper()}_PASSWORD" for user in User)
-SECRETS = (*NATS_PASSWORDS, "FLOTILLA_PG_PASSWORD", "FLOTILLA_TOKEN_SECRET")
+PG_PASSWORDS = {service: f"FLOTILLA_PG_{service.upper()}_PASSWORD" for service in DATABASE_SERVICES}
+SECRETS = (
+    *NATS_PASSWORDS,
+    "FLOTILLA_PG_PASSWORD",
+    *PG_PASSWORDS.values(),
+    "FLOTILLA_TOKEN_SECRET",
+)
 # 32 random bytes each. A rotation keeps the previous one.
 KEYS = ("FLOTILLA_COMMAND_KEY", "FLOTILLA_MASTER_KEY")
 
@@ -110,12 +123,41 @@ def load(environment: Mapping[str, str]) -> Settings:
     )
     values["FLOTILLA_CHOSEN_DATABASE_URL"] = chosen
     values["DATABASE_URL"] = chosen or own
+    for service, name in PG_PASSWORDS.items():
+        values[url_variable(service)] = _service_url(chosen or own, service, values[name])
     return Settings(state, values, own_database=not chosen)
 
 
+def _service_url(owner: str, service: str, word: str) -> str:
+    """Return the address of the same database for the role of a service.
+
+    Roles belong to the whole server, so their names contain that of the database.
+    """
+    parts = urlsplit(owner)
+    host = parts.netloc.rpartition("@")[2]
+    role = quote(f"{unquote(parts.path.strip('/')) or ROLE}_{service}", safe="")
+    return urlunsplit(parts._replace(netloc=f"{role}:{word}@{host}"))
+
+
 def save(settings: Settings) -> None:
-    lines = "".join(f"{name}={value}\n" for name, value in sorted(settings.values.items()))
-    write_private(settings.state / "flotilla.env", lines)
+    _write(settings.state / "flotilla.env", settings.values)
+
+
+def save_for(settings: Settings, service: Service) -> Path:
+    """Write the file with the settings that a service reads, and no others; return its folder."""
+    folder = settings.state / "services" / service.name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fields = service.settings_class().model_fields
+    names = {f"FLOTILLA_{field.upper()}" for field in fields} | {url_variable(service.name)}
+    _write(
+        folder / "flotilla.env",
+        {name: value for name, value in settings.values.items() if name in names},
+    )
+    return folder
+
+
+def _write(path: Path, values: Mapping[str, str]) -> None:
+    write_private(path, "".join(f"{name}={value}\n" for name, value in sorted(values.items())))
 
 
 def read(path: Path) -> dict[str, str]:

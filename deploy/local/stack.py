@@ -29,6 +29,7 @@ from deploy.local.settings import (
     load,
     password,
     save,
+    save_for,
     state_folder,
     write_private,
 )
@@ -108,6 +109,8 @@ def up(words: str | None) -> None:
         processes.start(supervisor, "postgres")
     processes.start(supervisor, "nats")
     timescaledb.wait_until_ready(settings.values["DATABASE_URL"], settings.log / "postgres.log")
+    if settings.own_database:
+        _let_owner_create_roles(settings, supervisor)
     say("database and NATS are running")
 
     _flotilla(settings, "migrate")
@@ -201,13 +204,28 @@ def _supervisor(state: Path) -> Supervisor:
     return Supervisor(state / "run", state / "log")
 
 
-def _postgres(settings: Settings) -> Program:
-    cluster = timescaledb.Cluster(
+def _let_owner_create_roles(settings: Settings, supervisor: Supervisor) -> None:
+    """Add a right that a database of an earlier version lacks; its server is stopped for that."""
+    url, log = settings.values["DATABASE_URL"], settings.log / "postgres.log"
+    if timescaledb.may_create_roles(url):
+        return
+    processes.stop_program(supervisor, "postgres")
+    timescaledb.administer(_cluster(settings), f"ALTER ROLE {timescaledb.ROLE} CREATEROLE")
+    processes.start(supervisor, "postgres")
+    timescaledb.wait_until_ready(url, log)
+
+
+def _cluster(settings: Settings) -> timescaledb.Cluster:
+    return timescaledb.Cluster(
         timescaledb.find_installation(),
         settings.state / "postgres",
         settings.port("PG"),
         settings.values["FLOTILLA_PG_PASSWORD"],
     )
+
+
+def _postgres(settings: Settings) -> Program:
+    cluster = _cluster(settings)
     timescaledb.create(cluster)
     timescaledb.configure(cluster)
     build = _digest([cluster.folder / "postgresql.conf", cluster.folder / "pg_hba.conf"])
@@ -229,19 +247,18 @@ def _nats(settings: Settings) -> Program:
 
 
 def _services(settings: Settings) -> list[Program]:
-    build = _digest(
-        [
-            *_sources("services", "proto"),
-            REPOSITORY / "requirements/dev.txt",
-            settings.state / "flotilla.env",
-            Path(settings.values["FLOTILLA_TLS_CERTIFICATE"]),
-        ]
-    )
-    environment = {"FLOTILLA_STATE": str(settings.state)}
-    return [
-        Program(name, [str(BINARIES / "flotilla"), "run", name], build, environment)
-        for name in SERVICES
+    sources = [
+        *_sources("services", "proto"),
+        REPOSITORY / "requirements/dev.txt",
+        Path(settings.values["FLOTILLA_TLS_CERTIFICATE"]),
     ]
+    programs = []
+    for service in SERVICES.values():
+        folder = save_for(settings, service)
+        command = [str(BINARIES / "flotilla"), "run", service.name]
+        build = _digest([*sources, folder / "flotilla.env"])
+        programs.append(Program(service.name, command, build, {"FLOTILLA_STATE": str(folder)}))
+    return programs
 
 
 def _agent(settings: Settings) -> Program:

@@ -13,9 +13,11 @@ import psycopg
 
 from deploy.local import debian
 from deploy.local.waiting import StackError, wait_for
+from services.kit.services import DATABASE_SERVICES
 
 ENTER_ROOT = Path(__file__).with_name("enter-root.sh")
-ROLE = "flotilla"
+ROLE = "flotilla"  # owner of the tables
+ROLES = (ROLE, *(f"{ROLE}_{service}" for service in DATABASE_SERVICES))
 READY_SECONDS = 60.0
 
 BASE_SETTINGS = {
@@ -131,7 +133,7 @@ def create(cluster: Cluster) -> None:
     configure(draft)
     administer(
         draft,
-        f"CREATE ROLE {ROLE} LOGIN PASSWORD '{cluster.password}'",
+        f"CREATE ROLE {ROLE} LOGIN CREATEROLE PASSWORD '{cluster.password}'",
         f"CREATE DATABASE {ROLE} OWNER {ROLE}",
     )
     administer(draft, "CREATE EXTENSION timescaledb", database=ROLE)
@@ -148,9 +150,11 @@ def configure(cluster: Cluster) -> None:
         **(EPHEMERAL_SETTINGS if cluster.ephemeral else {}),
         "port": str(cluster.port),
     }
+    # Tests create further roles.
+    roles = "all" if cluster.ephemeral else ",".join(ROLES)
     for name, text in (
         ("postgresql.conf", "".join(f"{key} = {value}\n" for key, value in settings.items())),
-        ("pg_hba.conf", f"host all {ROLE} 127.0.0.1/32 scram-sha-256\n"),
+        ("pg_hba.conf", f"host all {roles} 127.0.0.1/32 scram-sha-256\n"),
     ):
         path = cluster.folder / name
         path.write_text(text)
@@ -171,6 +175,14 @@ def administer(cluster: Cluster, *statements: str, database: str = "postgres") -
         ],
         words="".join(f"{statement};\n" for statement in statements),
     )
+
+
+def may_create_roles(url: str) -> bool:
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        row = connection.execute(
+            "SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def server_command(cluster: Cluster) -> list[str]:

@@ -1,7 +1,14 @@
-from services.kit.settings import DatabaseSettings, RandomKey, StrongSecret
+from services.kit.settings import (
+    DatabaseSettings,
+    DatabaseUrl,
+    RandomKey,
+    StrongSecret,
+    own_database_url,
+)
 
 
 class AlertingSettings(DatabaseSettings):
+    database_url: DatabaseUrl = own_database_url("alerting")
     nats_alerting_password: StrongSecret
     # Opens the data keys that encrypt the configuration of channels.
     master_key: RandomKey

@@ -48,7 +48,9 @@ def build() -> argparse.ArgumentParser:
     )
     _runs(run, "services.cli.run:run")
 
-    step = _command(commands, "migrate", "apply the missing database migrations")
+    step = _command(
+        commands, "migrate", "apply the missing database migrations, and set up the services' roles"
+    )
     _runs(step, "services.cli.migrate:run", extra="database")
 
     step = _command(

@@ -8,11 +8,31 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from services.kit.errors import SettingsError
-from services.kit.settings import Settings, StrongSecret, state_file
+from services.kit.settings import (
+    DatabaseSettings,
+    DatabaseUrl,
+    Settings,
+    StrongSecret,
+    state_file,
+)
 
 
 class ProvisionSettings(Settings):
     nats_provision_password: StrongSecret
+
+
+class OwnerSettings(DatabaseSettings):
+    """The address of the tables' owner, and those of the services, whose roles it creates."""
+
+    writer_database_url: DatabaseUrl | None = None
+    rollup_database_url: DatabaseUrl | None = None
+    gateway_database_url: DatabaseUrl | None = None
+    shellproxy_database_url: DatabaseUrl | None = None
+    alerting_database_url: DatabaseUrl | None = None
+
+    def service_url(self, service: str) -> str | None:
+        url: SecretStr | None = getattr(self, f"{service}_database_url")
+        return None if url is None else url.get_secret_value()
 
 
 class OperatorSettings(Settings):

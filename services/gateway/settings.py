@@ -5,7 +5,13 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from services.kit.settings import DatabaseSettings, RandomKey, StrongSecret
+from services.kit.settings import (
+    DatabaseSettings,
+    DatabaseUrl,
+    RandomKey,
+    StrongSecret,
+    own_database_url,
+)
 
 
 def _networks(value: object) -> object:
@@ -22,6 +28,7 @@ Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 
 class GatewaySettings(DatabaseSettings):
+    database_url: DatabaseUrl = own_database_url("gateway")
     nats_gateway_password: StrongSecret
     # Signs access tokens.
     token_secret: StrongSecret

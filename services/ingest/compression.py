@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import structlog
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 from psycopg.rows import scalar_row
 
 from services.kit.metrics.tiers import COARSE, MINUTE, RAW_TABLE, TRAFFIC
@@ -21,7 +21,7 @@ COMPRESS_AFTER = {
     **{tier.table: timedelta(days=30) for tier in COARSE},
 }
 # Column whose rows are stored together; the default is the server.
-_SEGMENTS = {"docker_metrics": "container_db_id", "generic_metrics": "series_id"}
+SEGMENTS = {"docker_metrics": "container_db_id", "generic_metrics": "series_id"}
 
 
 async def enable(connection: AsyncConnection) -> list[str]:
@@ -36,8 +36,10 @@ async def enable(connection: AsyncConnection) -> list[str]:
         )
         plain: list[str] = await cursor.fetchall()
     for table in plain:
-        for statement in statements(table):
-            await connection.execute(statement)
+        await connection.execute(
+            "SELECT enable_compression(%s::regclass, %s, %s)",
+            [table, SEGMENTS.get(table, "vps_id"), COMPRESS_AFTER[table]],
+        )
         log.info("compression_enabled", table=table, after=str(COMPRESS_AFTER[table]))
     return plain
 
@@ -50,15 +52,3 @@ async def is_available(connection: AsyncConnection) -> bool:
             " AND EXISTS (SELECT FROM pg_proc WHERE proname = 'add_compression_policy')"
         )
         return bool(await cursor.fetchone())
-
-
-def statements(table: str) -> list[sql.Composed]:
-    return [
-        sql.SQL(
-            "ALTER TABLE {} SET (timescaledb.compress, timescaledb.compress_segmentby = {},"
-            " timescaledb.compress_orderby = 'time')"
-        ).format(sql.Identifier(table), sql.Literal(_SEGMENTS.get(table, "vps_id"))),
-        sql.SQL(
-            "SELECT add_compression_policy({}::regclass, compress_after => {}, if_not_exists => true)"
-        ).format(sql.Literal(table), sql.Literal(COMPRESS_AFTER[table])),
-    ]

@@ -4,7 +4,13 @@ from pathlib import Path
 from pydantic import Field
 
 from services.kit.metrics.tiers import MINUTE, RAW, TEN_MINUTES, TRAFFIC, TWO_HOURS
-from services.kit.settings import DatabaseSettings, Settings, StrongSecret
+from services.kit.settings import (
+    DatabaseSettings,
+    DatabaseUrl,
+    Settings,
+    StrongSecret,
+    own_database_url,
+)
 
 
 class EdgeSettings(Settings):
@@ -18,10 +24,12 @@ class EdgeSettings(Settings):
 
 
 class WriterSettings(DatabaseSettings):
+    database_url: DatabaseUrl = own_database_url("writer")
     nats_writer_password: StrongSecret
 
 
 class RollupSettings(DatabaseSettings):
+    database_url: DatabaseUrl = own_database_url("rollup")
     nats_rollup_password: StrongSecret
     # Retention of each tier. Agents may send data up to seven days late, which is merged into the
     # minutes. That is why minutes and coarser tiers are kept for at least eight days.

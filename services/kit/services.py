@@ -32,6 +32,8 @@ class Service:
     nats_user: User
     settings_path: str  # of its subclass of `Settings`
     run_path: str  # of `async def run(settings, health)`
+    # True if it has a role in the database, whose rights are in `services/kit/database/grants.py`.
+    has_database_role: bool = False
     durables: tuple[DurableConsumer, ...] = ()
 
     def settings_class(self) -> Any:
@@ -65,6 +67,7 @@ _SERVICES = (
         nats_user=User.WRITER,
         settings_path="services.ingest.settings:WriterSettings",
         run_path="services.ingest.writer:run",
+        has_database_role=True,
         durables=(
             DurableConsumer(
                 Durable.INGEST_WRITE_TELEMETRY, Stream.TELEMETRY, max_ack_pending=5_000
@@ -76,12 +79,14 @@ _SERVICES = (
         nats_user=User.ROLLUP,
         settings_path="services.ingest.settings:RollupSettings",
         run_path="services.ingest.rollup:run",
+        has_database_role=True,
     ),
     Service(
         name="gateway",
         nats_user=User.GATEWAY,
         settings_path="services.gateway.settings:GatewaySettings",
         run_path="services.gateway.service:run",
+        has_database_role=True,
         durables=(
             DurableConsumer(
                 Durable.GATEWAY_RECORD_EVENTS,
@@ -102,12 +107,14 @@ _SERVICES = (
         nats_user=User.SHELLPROXY,
         settings_path="services.shellproxy.settings:ShellproxySettings",
         run_path="services.shellproxy.service:run",
+        has_database_role=True,
     ),
     Service(
         name="alerting",
         nats_user=User.ALERTING,
         settings_path="services.alerting.settings:AlertingSettings",
         run_path="services.alerting.service:run",
+        has_database_role=True,
         durables=(
             DurableConsumer(
                 Durable.ALERTING_EVALUATE_TELEMETRY, Stream.TELEMETRY, max_ack_pending=5_000
@@ -117,4 +124,5 @@ _SERVICES = (
 )
 
 SERVICES: Mapping[str, Service] = MappingProxyType({service.name: service for service in _SERVICES})
+DATABASE_SERVICES = tuple(service.name for service in _SERVICES if service.has_database_role)
 DURABLES = tuple(durable for service in _SERVICES for durable in service.durables)

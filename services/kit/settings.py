@@ -2,10 +2,10 @@ import base64
 import binascii
 import os
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.kit.errors import SettingsError
@@ -72,6 +72,19 @@ class Settings(BaseSettings):
 class DatabaseSettings(Settings):
     # Without the prefix, because hosts and tools use the name DATABASE_URL.
     database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
+
+
+def url_variable(service: str) -> str:
+    """Return the variable with the database address of one service, which names its role."""
+    return f"FLOTILLA_{service.upper()}_DATABASE_URL"
+
+
+def own_database_url(service: str) -> Any:
+    """Return the field `database_url` of a service's settings.
+
+    A service that has its environment to itself may get its address as DATABASE_URL too.
+    """
+    return Field(validation_alias=AliasChoices(url_variable(service), "DATABASE_URL"))
 
 
 def state_file() -> Path:

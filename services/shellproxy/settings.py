@@ -1,9 +1,16 @@
 from pydantic import Field
 
-from services.kit.settings import DatabaseSettings, RandomKey, StrongSecret
+from services.kit.settings import (
+    DatabaseSettings,
+    DatabaseUrl,
+    RandomKey,
+    StrongSecret,
+    own_database_url,
+)
 
 
 class ShellproxySettings(DatabaseSettings):
+    database_url: DatabaseUrl = own_database_url("shellproxy")
     nats_shellproxy_password: StrongSecret
     # Agents trust this key. It signs the command that starts a terminal, and the input.
     command_key: RandomKey

@@ -123,7 +123,7 @@ async def drop_old(connection: AsyncConnection, *, keep: timedelta) -> int:
     cursor = await connection.execute(
         "DELETE FROM shell_recordings WHERE (session_id, part) IN (SELECT session_id, part"
         " FROM shell_recordings r JOIN shell_sessions s ON s.id = r.session_id"
-        " WHERE s.ended_at < now() - %(keep)s LIMIT %(parts)s FOR UPDATE OF r SKIP LOCKED)",
+        " WHERE s.ended_at < now() - %(keep)s LIMIT %(parts)s FOR UPDATE OF s SKIP LOCKED)",
         parameters,
     )
     if cursor.rowcount:

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import AsyncConnection, sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from services.gateway.audit.chain import Link
 
@@ -164,18 +164,11 @@ async def head(connection: AsyncConnection) -> Link:
 async def delete_old(connection: AsyncConnection, *, keep: timedelta, limit: int) -> int:
     """Delete the oldest entries that were stored more than `keep` ago; return how many.
 
-    Only the beginning of the chain is deleted. The chain keeps the link to it.
+    Only the beginning of the chain is deleted. The chain keeps the link to it. The database refuses to
+    delete entries that are younger than a year.
     """
-    await connection.execute(
-        "WITH oldest AS (SELECT seq, hash, stored_at FROM audit_entries ORDER BY seq LIMIT %(limit)s),"
-        " aged AS (SELECT seq, hash,"
-        " bool_and(stored_at < now() - %(keep)s) OVER (ORDER BY seq) AS is_old FROM oldest),"
-        " last AS (SELECT seq, hash FROM aged WHERE is_old ORDER BY seq DESC LIMIT 1)"
-        " UPDATE audit_chain SET deleted_seq = last.seq, deleted_hash = last.hash"
-        " FROM last WHERE last.seq > deleted_seq",
-        {"keep": keep, "limit": limit},
-    )
-    cursor = await connection.execute(
-        "DELETE FROM audit_entries WHERE seq <= (SELECT deleted_seq FROM audit_chain)"
-    )
-    return cursor.rowcount
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute("SELECT delete_old_audit_entries(%s, %s)", [keep, limit])
+        deleted: int | None = await cursor.fetchone()
+    assert deleted is not None
+    return deleted

@@ -33,7 +33,7 @@ INSERT INTO docker_metrics (time, container_db_id, mem_usage, mem_limit, cpu_usa
 SELECT %(time)s, id, %(mem_usage)s, %(mem_limit)s, %(cpu_usage)s,
     %(net_rx)s, %(net_tx)s, %(block_read)s, %(block_write)s
 FROM docker_containers WHERE vps_id = %(vps_id)s AND container_id = %(container_id)s
-ON CONFLICT (container_db_id, time) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 
 
@@ -86,10 +86,8 @@ async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int)
 
     Return True if there may be more to drop.
     """
-    cursor = await connection.execute(
-        "SELECT drop_chunks('docker_metrics', older_than => %s)", [before]
-    )
-    dropped = len(await cursor.fetchall())
+    cursor = await connection.execute("SELECT drop_chunks_before('docker_metrics', %s)", [before])
+    (dropped,) = await cursor.fetchone() or (0,)
     cursor = await connection.execute(
         "DELETE FROM docker_containers WHERE id IN (SELECT id FROM docker_containers c"
         " WHERE gone_at < %(before)s"

@@ -21,7 +21,7 @@ _INSERT = sql.SQL(
     "INSERT INTO performance_metrics ({names})"
     " SELECT {names} FROM staged_performance"
     " WHERE EXISTS (SELECT FROM vps WHERE vps.id = staged_performance.vps_id)"
-    " ON CONFLICT (vps_id, time) DO NOTHING"
+    " ON CONFLICT DO NOTHING"  # naming the columns would need the right to read them
 ).format(names=_NAMES)
 
 

@@ -274,9 +274,7 @@ async def chunks_before(
 
 async def lock_out_writers(connection: AsyncConnection) -> None:
     """Wait for the transactions that store samples; block new ones until this one ends."""
-    await connection.execute(
-        "LOCK TABLE ONLY performance_metrics, ONLY late_minutes IN EXCLUSIVE MODE"
-    )
+    await connection.execute("SELECT lock_out_writers()")
 
 
 async def has_late_minutes(connection: AsyncConnection, *, before: datetime) -> bool:
@@ -289,7 +287,7 @@ async def drop_chunks(
     connection: AsyncConnection, *, tier: str, table: str, before: datetime
 ) -> None:
     """Drop the chunks that end by `before`, and record the time from which the tier is complete."""
-    await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s)", [table, before])
+    await connection.execute("SELECT drop_chunks_before(%s::regclass, %s)", [table, before])
     await connection.execute(
         "UPDATE rollup_state SET complete_from = greatest(complete_from, %s) WHERE tier = %s",
         [before, tier],

@@ -21,7 +21,7 @@ _INSERT = """
 INSERT INTO generic_metrics (time, series_id, value)
 SELECT %(time)s, id, %(value)s FROM generic_series
 WHERE vps_id = %(vps_id)s AND name = %(name)s AND labels = %(labels)s
-ON CONFLICT (series_id, time) DO NOTHING
+ON CONFLICT DO NOTHING
 """
 _ENDED = """
 SELECT id FROM generic_series s
@@ -101,10 +101,8 @@ async def drop_old(connection: AsyncConnection, *, before: datetime, limit: int)
 
     Return True if there may be more to drop.
     """
-    cursor = await connection.execute(
-        "SELECT drop_chunks('generic_metrics', older_than => %s)", [before]
-    )
-    dropped = len(await cursor.fetchall())
+    cursor = await connection.execute("SELECT drop_chunks_before('generic_metrics', %s)", [before])
+    dropped: int = (await cursor.fetchone() or (0,))[0]
     cursor = await connection.execute(_ENDED, {"before": before, "limit": limit})
     ended = [series for (series,) in await cursor.fetchall()]
     if not ended:

@@ -86,8 +86,8 @@ async def transaction(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection]:
     """Commit at the end of the block, or roll back on an error.
 
     Raises:
-        TransientError: the database is unavailable or overloaded, took too long, or its schema is
-            older than this code.
+        TransientError: the database is unavailable or overloaded, took too long, or its schema
+            or the rights of this service are older than this code.
         PoisonError: a value exceeds a limit of the database.
     """
     try:
@@ -105,5 +105,6 @@ async def transaction(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection]:
         psycopg.errors.ReadOnlySqlTransaction,  # a failover is in progress
         psycopg.errors.UndefinedTable,  # the schema is not migrated yet
         psycopg.errors.UndefinedColumn,
+        psycopg.errors.InsufficientPrivilege,  # the rights are not granted yet
     ) as error:
         raise TransientError(f"The database is not available ({type(error).__name__}).") from error

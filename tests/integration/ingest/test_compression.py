@@ -12,6 +12,7 @@ from services.ingest.store import performance
 from services.ingest.store import rollup as rollup_store
 from services.ingest.store.rows import COLUMNS
 from services.kit.database import pool as database
+from services.kit.database import roles
 from services.kit.metrics.tiers import MINUTE, RAW_TABLE, TIERS
 from tests.fixtures.rollup_database import Rig, Sample, ago, difference, rig, rolled, sample
 
@@ -182,3 +183,43 @@ async def test_retention_drops_compressed_chunks(rolling: Rig) -> None:
 
     kept = [row["time"] for row in await rolling.table(RAW_TABLE)]
     assert kept == [row["time"] for row in recent]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def with_roles(rolling: Rig) -> AsyncIterator[Rig]:
+    """Roles of the writer and the rollup. All connections share one session, and so its role."""
+    await rolling.sql("DROP TABLE IF EXISTS staged_performance")  # belongs to another role
+    async with database.transaction(rolling.pool) as connection:
+        for service in ("writer", "rollup"):
+            login = roles.Login(service, f"flotilla_{service}", "x" * 40)
+            await roles._apply(connection, login)
+    yield rolling
+    await rolling.sql("RESET ROLE")
+    await rolling.sql("DROP TABLE IF EXISTS staged_performance")
+
+
+async def test_writer_and_rollup_need_no_more_rights_for_compressed_chunks(
+    with_roles: Rig,
+) -> None:
+    rolling = with_roles
+    await rolling.sql("SET ROLE flotilla_rollup")
+    await enable(rolling)
+    start = ago(NOW, days=5)
+    await rolling.sql("RESET ROLE")
+    (vps_id,) = await rolling.vps()
+    samples = measured(vps_id, start, 120)
+    for part in (samples[::2], samples[1::2]):  # the second is late, for compressed chunks
+        await rolling.sql("SET ROLE flotilla_writer")
+        assert await store(rolling, part) == len(part)
+        await rolling.sql("SET ROLE flotilla_rollup")
+        await rolling.rollup.catch_up()
+        await rolling.sql("RESET ROLE")
+        for table in (RAW_TABLE, MINUTE.table):
+            await compress(rolling, table)
+    for tier in TIERS:
+        assert not difference(await rolling.table(tier.table), rolled(samples, tier)), tier.name
+
+    await rolling.sql("SET ROLE flotilla_rollup")
+    await rolling.keeping(keep_raw_hours=48).catch_up()
+    await rolling.sql("RESET ROLE")
+    assert await rolling.table(RAW_TABLE) == []

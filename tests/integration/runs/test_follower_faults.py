@@ -93,7 +93,7 @@ class Console:
 
 
 def database_url(world: World, gate: Gate) -> str:
-    return world.database_url.replace(f":{database_port(world)}/", f":{gate.port}/")
+    return world.role_url("gateway").replace(f":{database_port(world)}/", f":{gate.port}/")
 
 
 def database_port(world: World) -> int:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import tomllib
 
+from services.cli.settings import OwnerSettings
 from services.kit.bus.subjects import Durable
 from services.kit.extras import MissingExtraError, needs_extra, resolve
-from services.kit.services import DURABLES, SERVICES
+from services.kit.services import DATABASE_SERVICES, DURABLES, SERVICES
+from services.kit.settings import DatabaseSettings
 
 REPOSITORY = Path(__file__).parents[3]
 CODE = """
@@ -75,6 +77,17 @@ def test_a_service_loads_no_other_services_code(service: str) -> None:
 def test_every_service_has_an_extra_of_its_name() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert set(SERVICES) <= set(project["optional-dependencies"])
+
+
+def test_services_with_a_database_role_are_those_that_have_a_database() -> None:
+    with_database = {
+        name
+        for name, service in SERVICES.items()
+        if issubclass(service.settings_class(), DatabaseSettings)
+    }
+    assert set(DATABASE_SERVICES) == with_database
+    addresses = {name for name in OwnerSettings.model_fields if name.endswith("_database_url")}
+    assert addresses == {f"{name}_database_url" for name in DATABASE_SERVICES}
 
 
 def test_every_durable_belongs_to_one_service() -> None:

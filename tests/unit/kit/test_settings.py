@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from services.ingest.settings import WriterSettings
 from services.kit import settings as kit_settings
 from services.kit.errors import SettingsError
 from services.kit.settings import DatabaseSettings, Settings, StrongSecret, load
@@ -18,6 +19,7 @@ class Example(Settings):
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLOTILLA_STATE", str(tmp_path))
     monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("FLOTILLA_WRITER_DATABASE_URL", raising=False)
     monkeypatch.delenv("FLOTILLA_TOKEN_SECRET", raising=False)
 
 
@@ -81,3 +83,26 @@ def test_a_malformed_setting_is_named_without_its_value(
     with pytest.raises(SettingsError, match=variable) as raised:
         load(DatabaseSettings)
     assert value not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "used"),
+    [
+        (
+            {
+                "FLOTILLA_WRITER_DATABASE_URL": "postgresql://own/",
+                "DATABASE_URL": "postgresql://o/",
+            },
+            "own",
+        ),
+        ({"FLOTILLA_WRITER_DATABASE_URL": "postgresql://own/"}, "own"),
+        ({"DATABASE_URL": "postgresql://given/"}, "given"),
+    ],
+)
+def test_a_service_prefers_its_own_database_address(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], used: str
+) -> None:
+    monkeypatch.setenv("FLOTILLA_NATS_WRITER_PASSWORD", GOOD)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert load(WriterSettings).database_url.get_secret_value() == f"postgresql://{used}/"
