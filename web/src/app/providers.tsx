@@ -59,6 +59,8 @@ export function Providers({ children }: { children: ReactNode }) {
     <QueryClientProvider client={queryClient}>
       <ConfigProvider
         theme={theme}
+        // Ant Design's own container is attached late, so that `autoFocus` in a dialog has no effect.
+        getPopupContainer={() => document.body}
         button={{ autoInsertSpace: false }}
         {...(locale ? { locale } : {})}
       >
