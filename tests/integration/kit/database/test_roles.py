@@ -136,6 +136,20 @@ BY_SERVICE = {
         "SELECT * FROM performance_metrics",
         "CREATE TEMPORARY TABLE shell_sessions (n integer)",
     ],
+    "alerting": [
+        "SELECT username FROM users",
+        "SELECT secret_hash FROM sessions",
+        "SELECT seed FROM totp_factors",
+        "SELECT * FROM data_keys",
+        "SELECT user_id FROM vps",
+        "SELECT * FROM audit_entries",
+        f"INSERT INTO audit_entries ({ENTRY}) VALUES ({VALUES})",
+        "SELECT * FROM performance_metrics",
+        "UPDATE alert_rules SET threshold = 0",
+        "UPDATE alert_channels SET target = 'eve'",
+        "INSERT INTO outbound_targets (target) VALUES ('127.0.0.1:22')",
+        "CREATE TEMPORARY TABLE alert_states (n integer)",
+    ],
 }
 REFUSED = [
     (service, statement)
