@@ -109,6 +109,14 @@ def _positive(text: str) -> int:
     return number
 
 
+def _takes_password(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--password-file",
+        type=Path,
+        help="file with the password in its first line; default: ask, or read standard input",
+    )
+
+
 def _add_user_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add = _command(commands, "add", "add a user")
@@ -119,13 +127,15 @@ def _add_user_commands(parser: argparse.ArgumentParser) -> None:
         default=Role.MEMBER.value,
         help="default: member, who sees only the servers that it added",
     )
-    add.add_argument(
-        "--password-file",
-        type=Path,
-        help="file with the password in its first line; default: ask, or read standard input",
-    )
+    _takes_password(add)
     add.add_argument("--if-missing", action="store_true", help="succeed if the user exists")
     _runs(add, "services.cli.users:add", extra="gateway")
+    change = _command(
+        commands, "set-password", "set the password of a user, and end the user's login sessions"
+    )
+    change.add_argument("username", help="the name to log in with")
+    _takes_password(change)
+    _runs(change, "services.cli.users:set_password", extra="gateway")
     reset = _command(
         commands, "reset-factors", "turn off the second factor of a user who cannot log in"
     )

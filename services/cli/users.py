@@ -1,4 +1,4 @@
-"""`flotilla user`: adds users, and turns their second factors off."""
+"""`flotilla user`: adds users, sets their passwords, and turns their second factors off."""
 
 import argparse
 import asyncio
@@ -6,7 +6,7 @@ import getpass
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -27,10 +27,7 @@ def add(arguments: argparse.Namespace) -> int:
     url = load(DatabaseSettings).database_url.get_secret_value()
     with explained(url):
         asyncio.run(_check_database(url))
-    password = _password(arguments.password_file)
-    if len(password) < PASSWORD_MIN_LENGTH:
-        count = "1 character" if len(password) == 1 else f"{len(password)} characters"
-        raise SettingsError(f"The password has {count}; it needs {PASSWORD_MIN_LENGTH} or more.")
+    password = _new_password(arguments.password_file)
 
     async def insert() -> bool:
         async with await psycopg.AsyncConnection.connect(url) as connection:
@@ -61,6 +58,37 @@ def add(arguments: argparse.Namespace) -> int:
     return 0 if arguments.if_missing else 1
 
 
+def set_password(arguments: argparse.Namespace) -> int:
+    """Set the password of a user, and end the login sessions."""
+    url = load(DatabaseSettings).database_url.get_secret_value()
+    username = arguments.username.strip().lower()
+    with explained(url):
+        asyncio.run(_check_database(url))
+    password_hash = hash_password(_new_password(arguments.password_file))
+    with explained(url):
+        is_known = asyncio.run(_set_password(url, username, password_hash))
+    if not is_known:
+        print(f"There is no user {arguments.username}.")
+        return 1
+    print(f"The password of {arguments.username} is set, and all its sessions have ended.")
+    return 0
+
+
+async def _set_password(url: str, username: str, password_hash: str) -> bool:
+    """Return False if there is no such user."""
+    connecting = psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT)
+    async with await connecting as connection:
+        user = await account_store.user_by_name(connection, username=username)
+        if user is None:
+            return False
+        await account_store.set_password(connection, user_id=user.id, password_hash=password_hash)
+        # A log-in that waits for a code was started with the old password.
+        await challenge_store.delete_all(connection, user_id=user.id)
+        await session_store.delete(connection, user_id=user.id)
+        await _audit(connection, "password.reset", user.id, username)
+        return True
+
+
 def reset_factors(arguments: argparse.Namespace) -> int:
     """Turn the second factor of a user off, and end the login sessions."""
     url = load(DatabaseSettings).database_url.get_secret_value()
@@ -89,29 +117,47 @@ async def _reset_factors(url: str, username: str) -> bool | None:
         if was_on:
             await challenge_store.delete_all(connection, user_id=user.id)
             await session_store.delete(connection, user_id=user.id)
-            entry = audit_store.Entry(
-                id=uuid4(),
-                time=datetime.now(UTC),
-                actor="operator",
-                action="factor.reset",
-                object=f"user:{user.id}",
-                detail=username,
-                allowed=True,
-                reason="",
-                peer="",
-            )
-            await audit_store.insert(connection, entries=[entry])
+            await _audit(connection, "factor.reset", user.id, username)
         return was_on
 
 
+async def _audit(
+    connection: psycopg.AsyncConnection, action: str, user_id: UUID, username: str
+) -> None:
+    entry = audit_store.Entry(
+        id=uuid4(),
+        time=datetime.now(UTC),
+        actor="operator",
+        action=action,
+        object=f"user:{user_id}",
+        detail=username,
+        allowed=True,
+        reason="",
+        peer="",
+    )
+    await audit_store.insert(connection, entries=[entry])
+
+
 async def _check_database(url: str) -> None:
-    """Check that the user can be stored, before the command asks for the password.
+    """Check that users can be read, before the command asks for the password.
 
     Raises: psycopg.Error.
     """
     connecting = psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT)
     async with await connecting as connection:
         await connection.execute("SELECT FROM users LIMIT 1")
+
+
+def _new_password(file: Path | None) -> str:
+    """Return the password from the file, the terminal or standard input.
+
+    Raises: SettingsError.
+    """
+    password = _password(file)
+    if len(password) < PASSWORD_MIN_LENGTH:
+        count = "1 character" if len(password) == 1 else f"{len(password)} characters"
+        raise SettingsError(f"The password has {count}; it needs {PASSWORD_MIN_LENGTH} or more.")
+    return password
 
 
 def _password(file: Path | None) -> str:

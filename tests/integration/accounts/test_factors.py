@@ -180,6 +180,38 @@ async def test_an_operator_turns_it_off_and_ends_all_sessions(world: World, tmp_
     assert ("factor.reset", "operator", True) in entries
 
 
+async def test_an_operator_sets_a_password_and_ends_all_sessions(
+    world: World, tmp_path: Path
+) -> None:
+    user = await secured(world)
+    pending = await user.challenge()
+    environment = {"DATABASE_URL": world.database_url}
+    file = tmp_path / "password"
+
+    async def set_password(name: str, password: str) -> tuple[int, str]:
+        file.write_text(f"{password}\n")
+        words = ("user", "set-password", name, f"--password-file={file}")
+        return await flotilla(tmp_path, *words, **environment)
+
+    code, said = await set_password(user.name, "short")
+    assert (code, "The password has 5 characters" in said) == (2, True), said
+    assert (await user.client.get("/auth/me")).status_code == 200
+    code, said = await set_password(user.name.upper(), "another horse battery staple")
+    assert (code, "is set, and all its sessions have ended" in said) == (0, True), said
+
+    assert_problem(await user.client.get("/auth/me"), 401)
+    assert_problem(await complete(world.anonymous(), pending, code_of(user.secret)), 401)
+    login = {"username": user.name, "password": PASSWORD}
+    problem = assert_problem(await world.anonymous().post("/auth/login", json=login), 401)
+    assert problem["type"] == ProblemType.WRONG_CREDENTIALS
+    login["password"] = "another horse battery staple"
+    problem = assert_problem(await world.anonymous().post("/auth/login", json=login), 401)
+    assert problem["type"] == ProblemType.SECOND_FACTOR_REQUIRED  # it stays on
+    code, said = await set_password("nobody", "another horse battery staple")
+    assert (code, "There is no user nobody" in said) == (1, True), said
+    assert ("password.reset", "operator", True) in await audit_of(world, user.id)
+
+
 async def audit_of(world: World, user_id: str) -> list[tuple[str, str, bool]]:
     page = await (await world.user()).get(
         "/audit", params={"object": f"user:{user_id}", "limit": 1000}

@@ -54,7 +54,8 @@ def test_every_command_names_a_function_that_exists() -> None:
 from services.cli import parser
 from services.kit.extras import resolve
 lines = (
-    "run all", "migrate", "provision", "user add x", "user reset-factors x", "tail x", "status", "dlq list", "dlq show 1",
+    "run all", "migrate", "provision", "user add x", "user set-password x", "user reset-factors x",
+    "tail x", "status", "dlq list", "dlq show 1",
     "dlq replay 1", "dlq drop --all", "command-key show", "command-key rotate", "openapi",
     "secrets status", "secrets rotate", "secrets retire",
 )
