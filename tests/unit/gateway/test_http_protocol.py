@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -80,28 +81,33 @@ async def address(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 async def exchange(address: Path, *parts: bytes, pause: float = 0.0) -> bytes:
-    """Send the parts, and return what comes until the server closes the connection."""
+    """Send the parts, and return what comes until the server closes the connection.
+
+    A stream of asyncio would lose an answer that arrives just before a part cannot be sent.
+    """
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(20):
-        reader, writer = await asyncio.open_unix_connection(address)
-        answer = asyncio.create_task(_read(reader))
-        try:
-            for part in parts:
-                if answer.done():
-                    break
-                writer.write(part)
-                with suppress(ConnectionError):
-                    await writer.drain()
-                await asyncio.sleep(pause)
-            return await answer
-        finally:
-            answer.cancel()
-            writer.transport.abort()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.setblocking(False)  # noqa: FBT003  the interface of the standard library
+            await loop.sock_connect(connection, str(address))
+            answer = asyncio.create_task(_read(connection))
+            try:
+                for part in parts:
+                    if answer.done():
+                        break
+                    with suppress(ConnectionError):
+                        await loop.sock_sendall(connection, part)
+                    await asyncio.sleep(pause)
+                return await answer
+            finally:
+                answer.cancel()
+                await asyncio.wait([answer])
 
 
-async def _read(reader: asyncio.StreamReader) -> bytes:
+async def _read(connection: socket.socket) -> bytes:
     received = b""
     with suppress(ConnectionError):
-        while block := await reader.read(65536):
+        while block := await asyncio.get_running_loop().sock_recv(connection, 65536):
             received += block
     return received
 
