@@ -136,7 +136,7 @@ async def put_states(connection: AsyncConnection, *, updates: Sequence[Update]) 
     )
 
 
-# Each channel that was told that the alert fires is told that it ended.
+# Each channel that was notified that the alert fires is notified that it ended.
 _NOTIFY_RESOLVED: LiteralString = (
     "INSERT INTO alert_deliveries (channel_id, event_id, kind)"
     " SELECT d.channel_id, d.event_id, 'resolved' FROM alert_deliveries d"

@@ -26,7 +26,7 @@ class AlertingTiming:
     catch_up: float = 300.0
     """Age from which a change was missed at its time, because no instance was running."""
     catch_up_pause: float = 10.0
-    """Time before such an alert is notified. If it ended in the meantime, nobody is told."""
+    """Time before the notifications of such an alert. There are none if it ended in the meantime."""
     delivery_interval: float = 1.0
     """Interval between looks for notifications to send."""
     first_retry: float = 5.0

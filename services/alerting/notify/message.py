@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.alerting.delivery_store import Delivery
+from services.kit.alerts.metrics import OFFLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,28 @@ def message(delivery: Delivery) -> Message:
         text = "This is a test of a notification channel of Flotilla. It works."
         return Message("Flotilla: test", text, facts)
     name = f"{delivery.rule_name} on {delivery.server_name}"
-    limit = f"{delivery.metric_type}, threshold {_number(delivery.threshold)}"
     if delivery.kind == "resolved":
-        why = (
-            f"The value is {_number(delivery.resolved_value)}"
+        ended = (
+            _state(delivery, delivery.resolved_value)
             if delivery.resolve_reason == "measured"
-            else "The rule was changed or removed"
+            else "The rule was changed or removed, or no longer applies to the server."
         )
         text = (
-            f"{why} ({limit}). It fired at {facts['fired_at']} and ended at {facts['resolved_at']}."
+            f"{ended} The alert fired at {facts['fired_at']} and ended at {facts['resolved_at']}."
         )
         return Message(f"Resolved: {name}", text, facts)
-    text = f"The value is {_number(delivery.value)} ({limit}). It fires since {facts['fired_at']}."
+    text = f"{_state(delivery, delivery.value)} The alert fired at {facts['fired_at']}."
     return Message(f"{(delivery.severity or '').capitalize()}: {name}", text, facts)
+
+
+def _state(delivery: Delivery, value: float | None) -> str:
+    """Say in a sentence what was measured."""
+    if delivery.metric_type == OFFLINE:
+        return "The server is offline." if value else "The server is online."
+    return (
+        f"The value of {delivery.metric_type} is {_number(value)}"
+        f" (threshold {_number(delivery.threshold)})."
+    )
 
 
 def _rfc3339(time: datetime | None) -> str | None:

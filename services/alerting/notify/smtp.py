@@ -23,7 +23,7 @@ class _Smtp(smtplib.SMTP):
 
     def __init__(self, connection: socket.socket, host: str) -> None:
         self._connection = connection
-        # A short name: the name of this host is nobody's business.
+        # Not the name of this host, which the mail would reveal.
         super().__init__(host, local_hostname="flotilla", timeout=STEP_TIMEOUT)
 
     def _get_socket(self, *_: object) -> socket.socket:

@@ -155,7 +155,7 @@ class AlertChannelController(Controller):
         if channel.rules:
             raise errors.RequestError(
                 ProblemType.STILL_NEEDED,
-                f"{channel.rules} alert rules notify this channel. Change them first.",
+                f"Alert rules that notify this channel: {channel.rules}. Change them first.",
             )
         await store.delete(db, channel_id=channel.id)
         audit.done(_object_id(channel.id), channel.name)

@@ -182,14 +182,14 @@ KINDS = {
     ProblemType.LIMIT_REACHED: Kind(
         409,
         "Limit reached",
-        "The account has as many of these objects as it may have.",
+        "The account or the organisation has as many of these objects as it may have.",
         "Delete one that is no longer needed.",
     ),
     ProblemType.STILL_NEEDED: Kind(
         409,
         "Still needed",
         "The object cannot be removed or changed: it is the last administrator, the only owner of an"
-        " organisation, or an organisation with servers.",
+        " organisation, an organisation with servers, or a channel of an alert rule.",
         "Do first what `detail` says.",
     ),
     ProblemType.INVALID_INVITATION: Kind(

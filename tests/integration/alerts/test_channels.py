@@ -144,7 +144,7 @@ def test_the_text_says_what_where_and_since_when() -> None:
     shown = message(firing(rule_name="busy"))
     assert shown.title == "Critical: busy on box"
     assert shown.text == (
-        "The value is 97.5 (cpu_usage, threshold 90). It fires since 2026-11-26T08:00:00.000Z."
+        "The value of cpu_usage is 97.5 (threshold 90). The alert fired at 2026-11-26T08:00:00.000Z."
     )
     ended = message(
         firing(
@@ -156,7 +156,20 @@ def test_the_text_says_what_where_and_since_when() -> None:
         )
     )
     assert ended.title == "Resolved: busy on box"
-    assert "The value is 5" in ended.text
+    assert "The value of cpu_usage is 5 (threshold 90)." in ended.text
+
+
+def test_the_text_of_an_offline_rule_names_the_state_of_the_server() -> None:
+    offline = firing(metric_type="offline", threshold=1.0, value=1.0)
+    assert message(offline).text.startswith("The server is offline. The alert fired at ")
+    online = firing(
+        metric_type="offline",
+        kind="resolved",
+        resolved_at=AT,
+        resolved_value=0.0,
+        resolve_reason="measured",
+    )
+    assert message(online).text.startswith("The server is online. ")
 
 
 def test_a_delivery_does_not_show_its_configuration() -> None:

@@ -2628,8 +2628,8 @@ export interface components {
          *     - `/problems/not-found` (404): The requested object does not exist or belongs to another user.
          *     - `/problems/already-ended` (409): The run or the terminal has ended.
          *     - `/problems/already-exists` (409): A file with this path, or an object with this name, already exists.
-         *     - `/problems/limit-reached` (409): The account has as many of these objects as it may have.
-         *     - `/problems/still-needed` (409): The object cannot be removed or changed: it is the last administrator, the only owner of an organisation, or an organisation with servers.
+         *     - `/problems/limit-reached` (409): The account or the organisation has as many of these objects as it may have.
+         *     - `/problems/still-needed` (409): The object cannot be removed or changed: it is the last administrator, the only owner of an organisation, an organisation with servers, or a channel of an alert rule.
          *     - `/problems/invalid-invitation` (403): The invitation does not exist, has expired, was already used, or is for another address.
          *     - `/problems/file-changed` (409): The file changed while it was being read.
          *     - `/problems/file-not-text` (422): The file is not UTF-8 text, so it cannot be edited.
